@@ -1,0 +1,13 @@
+"""``python -m lecturekit``: the same as the command ``lecturekit``."""
+
+import sys
+
+try:
+    from lecturekit.cli import app
+except ImportError as missing:  # too old a Python, or no packages: the doctor looks at it all the same
+    from lecturekit import doctor
+
+    print(f"({missing})")
+    sys.exit(doctor.main())
+
+app(prog_name="lecturekit")

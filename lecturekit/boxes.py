@@ -1,0 +1,276 @@
+"""Boxes -> label maps: filled rectangles, inner boxes, agreement of label makers, and how good labels are.
+
+A label map is ``uint8 (H, W)``: 0 background, 1..254 classes, 255 ignore (no label, so no training there).
+A box is ``(x0, y0, x1, y1)`` in pixels, half open. The rules are those of Khoreva et al., "Simple Does It",
+CVPR 2017, section 3: outside every box is background, and where boxes overlap the smaller is in front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+BACKGROUND, IGNORE = 0, 255
+
+
+def fill_boxes(boxes: Sequence, classes: Sequence, size: tuple[int, int]) -> np.ndarray:
+    """Every pixel of a box gets the box's class: the labels of the recipes Naive and Box.
+
+    Args:
+        boxes: ``(N, 4)``, N may be 0. Rounded to whole pixels (halves up) and clipped to the picture; what is
+            empty then (no width, no height, outside) leaves no trace.
+        classes: N whole numbers, 1..254.
+        size: height and width of the picture.
+
+    Returns:
+        ``uint8 (H, W)``. Where boxes overlap, the one with less area inside the picture is in front; of equal
+        areas the one with the smaller class, so the order of the list never matters.
+
+    Raises:
+        TypeError: classes that are not whole numbers.
+        ValueError: shapes that do not fit, NaN, x1 < x0 or y1 < y0, classes outside 1..254, an empty size.
+    """
+    boxes, classes = checked_boxes(boxes, classes, size)
+    labels = np.full(size, BACKGROUND, np.uint8)
+    for k in back_to_front(boxes, classes):
+        labels[window(boxes[k])] = classes[k]
+    return labels
+
+
+def inner_boxes(
+    boxes: Sequence, classes: Sequence, size: tuple[int, int], share: float = 0.2, of: str = "area"
+) -> np.ndarray:
+    """The centre of each box gets its class, the rest of the box is ignored: the first labels of Box^i.
+
+    Objects are roundish, so the centre of a box is the likeliest to be the object and its corners the least.
+
+    Args:
+        boxes, classes, size: as in `fill_boxes`.
+        share: how much of the box is kept, 0 < share <= 1. The paper says "20 %".
+        of: what the share is of. With ``"area"`` the kept rectangle has `share` of the box's area; with
+            ``"side"`` it has `share` of its width and of its height, so 20 % a side is 4 % of the area. The
+            paper can be read either way.
+
+    Returns:
+        ``uint8 (H, W)``. The kept rectangle has the proportions of the clipped box and its centre, up to
+        rounding to whole pixels, and at least one pixel. A smaller box in front hides a larger one with its
+        ignored pixels too.
+
+    Raises:
+        ValueError: share or of out of range; otherwise as `fill_boxes`.
+    """
+    if of not in ("area", "side"):
+        raise ValueError(f"of must be 'area' or 'side', got {of!r}")
+    if not 0 < share <= 1:
+        raise ValueError(f"share must be above 0 and at most 1, got {share!r}")
+    boxes, classes = checked_boxes(boxes, classes, size)
+    inner = shrink(boxes, share**0.5 if of == "area" else share)
+    labels = np.full(size, BACKGROUND, np.uint8)
+    for k in back_to_front(boxes, classes):
+        labels[window(boxes[k])] = IGNORE
+        labels[window(inner[k])] = classes[k]
+    return labels
+
+
+def paint_masks(
+    masks: Sequence, boxes: Sequence, classes: Sequence, size: tuple[int, int], rest: int = IGNORE
+) -> np.ndarray:
+    """One mask a box -> one label map. GrabCut's and the proposals' labels are made here.
+
+    Args:
+        masks: N bool masks ``(H, W)``; only what lies inside its own box is used.
+        boxes, classes, size: as in `fill_boxes`.
+        rest: label of the pixels of a box that its mask leaves out: 255 (nobody knows; they hide a larger
+            object behind them too) or 0 (background, and then a larger object behind shows through).
+
+    Returns:
+        ``uint8 (H, W)``, smaller boxes in front.
+    """
+    if rest not in (BACKGROUND, IGNORE):
+        raise ValueError(f"rest must be 0 (background) or 255 (ignore), got {rest!r}")
+    boxes, classes = checked_boxes(boxes, classes, size)
+    if len(masks) != len(boxes):
+        raise ValueError(f"masks must be one a box, got {len(masks)} masks and {len(boxes)} boxes")
+    labels = np.full(size, BACKGROUND, np.uint8)
+    for k in back_to_front(boxes, classes):
+        mask, part = _mask(masks[k], size)[window(boxes[k])], labels[window(boxes[k])]
+        if rest == IGNORE:
+            part[:] = IGNORE
+        part[mask] = classes[k]
+    return labels
+
+
+def agree(a: np.ndarray, b: np.ndarray, boxes: Sequence | None = None) -> np.ndarray:
+    """Foreground where two label maps name the same class; ignored where they, or a box, claim more.
+
+    The combination of M∩G+ (Khoreva et al., section 3): what two label makers with different faults agree
+    on is less, and more often right.
+
+    Args:
+        a, b: label maps ``uint8 (H, W)``.
+        boxes: the boxes ``(N, 4)`` behind the labels. With them every pixel of a box that is not agreed
+            foreground is ignored, as in the paper. Without them a pixel that both maps call background stays
+            background, inside a box too.
+
+    Returns:
+        ``uint8 (H, W)``.
+    """
+    a, b = _label_map(a, "a"), _label_map(b, "b")
+    if a.shape != b.shape:
+        raise ValueError(f"a and b must have one size, got {a.shape} and {b.shape}")
+    claimed = (a != BACKGROUND) | (b != BACKGROUND)
+    if boxes is not None:
+        claimed |= fill_boxes(boxes, np.ones(len(boxes), int), a.shape) != BACKGROUND
+    agreed = (a == b) & (a != BACKGROUND)
+    return np.where(agreed, a, np.where(claimed, IGNORE, BACKGROUND)).astype(np.uint8)
+
+
+class LabelQuality(NamedTuple):
+    """How good labels are, one number a class; `label_quality` says what each means."""
+
+    precision: np.ndarray
+    recall: np.ndarray
+    coverage: np.ndarray
+    iou: np.ndarray
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean IoU over the classes that occur in the labels or in the truth, background included."""
+        return float(np.nanmean(self.iou))
+
+
+def label_quality(
+    labels: np.ndarray | Sequence, truth: np.ndarray | Sequence, classes: int | None = None
+) -> LabelQuality:
+    """Precision, recall, coverage and IoU of labels, class by class, over all pixels of all pictures.
+
+    With L the pixels labelled c and T the pixels that are c, both without those whose truth is 255 (void):
+
+    - precision = |L ∩ T| / |L|: how much of what the labels say is right. A student learns from it.
+    - recall = |L ∩ T| / |T|: how much of the class is labelled as the class; an ignored pixel is not.
+    - coverage = |T without ignored| / |T|: how much of the class has any label, right or wrong.
+    - iou = |L ∩ T| / |L ∪ T|, an ignored pixel being missed, so 1 / iou = 1 / precision + 1 / recall - 1.
+
+    IoU alone misleads for labels with ignored pixels: careful labels that leave a lot out score badly in it
+    and teach well, and if ignored pixels were left out of it, labels of one right pixel would score 1.
+    For that other reading hand over ``np.where(labels == 255, 255, truth)`` as the truth.
+
+    Args:
+        labels, truth: label maps ``uint8 (H, W)``, or as many of both in a list (sizes may differ) or in an
+            array ``(N, H, W)``.
+        classes: number of classes with background, at most 255. None: the largest label that occurs, plus 1.
+
+    Returns:
+        Four float arrays ``(classes,)``, index 0 for background; NaN where nothing is to be divided by.
+    """
+    counts = _counts(_stack(labels, "labels"), _stack(truth, "truth"))
+    known = counts[:, :IGNORE]  # (label, truth) without void
+    if classes is None:
+        found = np.flatnonzero(counts.sum(0)[:IGNORE] + counts.sum(1)[:IGNORE])
+        classes = int(found.max(initial=0)) + 1
+    elif known.sum() != known[[*range(classes), IGNORE], :classes].sum():
+        raise ValueError(f"labels and truth must be 0..{classes - 1} or 255, got larger ones")
+    right = np.diag(known)[:classes].astype(float)
+    labelled, true = known.sum(1)[:classes], known.sum(0)[:classes]
+    with np.errstate(invalid="ignore"):
+        return LabelQuality(
+            right / labelled,
+            right / true,
+            (true - known[IGNORE, :classes]) / true,
+            right / (labelled + true - right),
+        )
+
+
+# ------------------------------------------------------------------ what the other label makers need as well
+
+
+def checked_boxes(boxes: Sequence, classes: Sequence, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes as whole numbers inside the picture ``int64 (N, 4)`` and classes ``int64 (N,)``, or an error."""
+    clipped, classes = clip_boxes(boxes, size), np.asarray(classes)
+    if classes.shape != (len(clipped),):
+        raise ValueError(f"classes must be one a box, got shape {classes.shape} for {len(clipped)} boxes")
+    if len(classes) and not np.issubdtype(classes.dtype, np.integer):
+        raise TypeError(f"classes must be whole numbers, got {classes.dtype}")
+    if ((classes <= BACKGROUND) | (classes >= IGNORE)).any():
+        raise ValueError(f"classes must lie in 1..254 (0 is background, 255 ignore), got {classes.tolist()}")
+    return clipped, classes.astype(np.int64)
+
+
+def clip_boxes(boxes: Sequence, size: tuple[int, int]) -> np.ndarray:
+    """Boxes ``(N, 4)`` rounded to whole pixels and clipped to the picture: ``int64 (N, 4)``.
+
+    A box that is empty, or lies outside, comes back with x0 = x1 or y0 = y1. Raises ``ValueError`` for other
+    shapes, NaN, infinite values, x1 < x0 or y1 < y0, and a size that is not two positive numbers.
+    """
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"size must be (height, width), both at least 1, got {tuple(size)}")
+    boxes = np.asarray(boxes, float).reshape(-1, 4) if len(boxes) == 0 else np.asarray(boxes, float)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"boxes must have shape (N, 4), got {boxes.shape}")
+    if not np.isfinite(boxes).all():
+        raise ValueError("boxes must be finite, got NaN or infinite values")
+    if (boxes[:, 2:] < boxes[:, :2]).any():
+        raise ValueError(f"boxes must have x0 <= x1 and y0 <= y1, got {boxes.tolist()}")
+    height, width = size
+    return np.floor(boxes + 0.5).clip(0, [width, height, width, height]).astype(np.int64)
+
+
+def back_to_front(boxes: np.ndarray, classes: np.ndarray) -> list[int]:
+    """The order in which boxes are painted: the smallest last, whatever the order of the list."""
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    return sorted(
+        (k for k in range(len(boxes)) if areas[k] > 0),
+        key=lambda k: (areas[k], classes[k], *boxes[k]),
+        reverse=True,
+    )
+
+
+def window(box: Sequence[int]) -> tuple[slice, slice]:
+    """The pixels of a whole-number box: ``image[window(box)]``."""
+    x0, y0, x1, y1 = box
+    return slice(y0, y1), slice(x0, x1)
+
+
+def shrink(boxes: np.ndarray, factor: float) -> np.ndarray:
+    """Boxes ``int64 (N, 4)`` scaled about their centres by 0 < factor <= 1, at least one pixel a side."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    inner = np.minimum(np.maximum(np.floor(sides * factor + 0.5), 1), sides).astype(np.int64)
+    corner = boxes[:, :2] + (sides - inner) // 2
+    return np.concatenate([corner, corner + inner], 1)
+
+
+def _mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    mask = np.asarray(mask)
+    if mask.dtype != bool or mask.shape != tuple(size):
+        raise ValueError(f"masks must be bool {tuple(size)}, got {mask.dtype} {mask.shape}")
+    return mask
+
+
+def _label_map(labels: np.ndarray, name: str) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.dtype != np.uint8:
+        raise TypeError(f"{name} must be a uint8 label map, got {labels.dtype}")
+    if labels.ndim != 2:
+        raise ValueError(f"{name} must be a label map (H, W), got shape {labels.shape}")
+    return labels
+
+
+def _stack(maps: np.ndarray | Sequence, name: str) -> list[np.ndarray]:
+    """One label map, or several, as a list."""
+    several = isinstance(maps, list | tuple) or np.ndim(maps) == 3
+    return [_label_map(m, name) for m in (maps if several else [maps])]
+
+
+def _counts(labels: list[np.ndarray], truth: list[np.ndarray]) -> np.ndarray:
+    """How often each label meets each truth: ``int64 (256, 256)``."""
+    if [m.shape for m in labels] != [m.shape for m in truth]:
+        raise ValueError(
+            f"labels and truth must have the same sizes, got {[m.shape for m in labels]} "
+            f"and {[m.shape for m in truth]}"
+        )
+    pairs = (given.astype(np.int64) * 256 + true for given, true in zip(labels, truth, strict=True))
+    return sum((np.bincount(p.ravel(), minlength=65536) for p in pairs), np.zeros(65536, np.int64)).reshape(
+        256, 256
+    )

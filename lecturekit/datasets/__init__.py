@@ -1,0 +1,1 @@
+"""Pictures the course works on: real photographs and generated scenes."""

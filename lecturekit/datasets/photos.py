@@ -1,0 +1,259 @@
+"""Real photographs: those that scikit-image's wheel carries, and the reader's own."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+#: A photograph of more pixels than this is refused: it would fill a laptop's memory and shows no more.
+MAX_PIXELS = 100_000_000
+
+
+@dataclass(frozen=True)
+class Photo:
+    """Where a photograph comes from and how it may be used.
+
+    Attributes:
+        file: name of the file in scikit-image's data folder.
+        title, author, licence, source: the credit that belongs under the picture.
+        alt: what is to be seen, for a reader who cannot see it.
+        thing, box: one object and its box (x0, y0, x1, y1), half open, in pixels of the photograph. The boxes
+            were drawn by hand for this course, to a few pixels.
+    """
+
+    file: str
+    title: str
+    author: str
+    licence: str
+    source: str
+    alt: str
+    thing: str
+    box: tuple[int, int, int, int]
+
+    @property
+    def credit(self) -> str:
+        """One line to print under the picture."""
+        return f"{self.title}. {self.author}; {self.licence}."
+
+
+#: The photographs of the course by name. Credits as scikit-image's documentation of each picture gives them.
+PHOTOS: dict[str, Photo] = {
+    "chelsea": Photo(
+        "chelsea.png",
+        "Chelsea the cat",
+        "Stéfan van der Walt",
+        "CC0",
+        "scikit-image, skimage.data.chelsea",
+        "The face of a ginger tabby cat that looks to the side, whiskers and both ears in the picture",
+        "cat",
+        (0, 0, 400, 300),
+    ),
+    "coffee": Photo(
+        "coffee.png",
+        "Coffee cup (courtesy of Pikolo Espresso Bar)",
+        "Rachel Michetti",
+        "CC0",
+        "scikit-image, skimage.data.coffee",
+        "A white cup of espresso on a saucer with a spoon, on a wooden table",
+        "cup",
+        (172, 16, 408, 305),
+    ),
+    "rocket": Photo(
+        "rocket.jpg",
+        "Launch of DSCOVR on Falcon 9",
+        "SpaceX",
+        "public domain",
+        "scikit-image, skimage.data.rocket",
+        "A rocket on its launch pad at dusk, brightly lit, beside its tower",
+        "rocket",
+        (303, 117, 334, 400),
+    ),
+    "astronaut": Photo(
+        "astronaut.png",
+        "Eileen Collins, astronaut",
+        "NASA",
+        "public domain",
+        "scikit-image, skimage.data.astronaut",
+        "A smiling astronaut in an orange suit with a white helmet in front of her, a flag and a model of a "
+        "space shuttle behind",
+        "helmet",
+        (278, 340, 512, 512),
+    ),
+    "camera": Photo(
+        "camera.png",
+        "Photographer with a camera on a tripod",
+        "Lav Varshney",
+        "CC0",
+        "scikit-image, skimage.data.camera",
+        "A grey picture of a man in a coat who looks through a camera on a tripod, on a lawn",
+        "tripod",
+        (232, 215, 408, 512),
+    ),
+    "motorcycle": Photo(
+        "motorcycle_left.png",
+        "Motorcycle, left picture of a stereo pair",
+        "Nera Nesic, Porter Westling, Xi Wang, York Kitajima, Greg Krathwohl and Daniel Scharstein "
+        "(Middlebury 2014)",
+        "free with citation of Scharstein et al., GCPR 2014",
+        "scikit-image, skimage.data.stereo_motorcycle",
+        "A motorcycle seen from its side in a garage, in front of shelves and tools",
+        "motorcycle",
+        (98, 78, 660, 448),
+    ),
+}
+
+
+def photo(name: str) -> np.ndarray:
+    """A photograph of the course, uint8 RGB ``(H, W, 3)``; nothing is downloaded.
+
+    Args:
+        name: a key of `PHOTOS`.
+
+    Raises:
+        ValueError: there is no photograph of that name.
+        FileNotFoundError: scikit-image's wheel is installed without it.
+    """
+    if name not in PHOTOS:
+        raise ValueError(f"name must be one of {', '.join(PHOTOS)}, got {name!r}")
+    return load_photo(Path(skimage.data.__file__).parent / PHOTOS[name].file)
+
+
+def load_photo(source: object) -> np.ndarray:
+    """Any picture of yours as uint8 RGB ``(H, W, 3)``: upright, in colour, with 8 bits.
+
+    EXIF rotation is applied, transparency is laid on white, and grey, palette, CMYK and 16-bit pictures are
+    converted. Of an animation the first frame is taken.
+
+    Args:
+        source: a path; the bytes of a file or an open binary file; a PIL image; an array ``(H, W)`` or
+            ``(H, W, 1 | 3 | 4)`` of bool, uint8, uint16 or floats in 0..1; or what an ipywidgets
+            ``FileUpload`` holds (the widget or its value, with one file in it).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        TypeError: `source` is none of the above.
+        ValueError: it is no picture, a damaged one, an empty one, or one above 100 megapixels.
+    """
+    source = _unpack_upload(source)
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        return _from_pil(source, "the PIL image")
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _from_file(io.BytesIO(bytes(source)), "the bytes")
+    if isinstance(source, str | os.PathLike):
+        return _from_path(source)
+    if hasattr(source, "read"):
+        return _from_file(source, "the file")
+    raise TypeError(
+        f"source must be a path, bytes, a PIL image, an array or an upload, got {type(source).__name__}"
+    )
+
+
+def _unpack_upload(source: object) -> object:
+    """The bytes inside an ipywidgets FileUpload or its value; anything else as it came."""
+    source = getattr(source, "value", source) if hasattr(source, "comm") else source
+    if isinstance(source, Mapping) and "content" not in source:  # ipywidgets 7: {file name: {content: bytes}}
+        source = tuple(source.values())
+    if isinstance(source, Sequence) and not isinstance(source, str | bytes | bytearray | memoryview):
+        if len(source) != 1:
+            raise ValueError(f"source must hold one picture, got an upload or list of {len(source)}")
+        source = source[0]
+    return source["content"] if isinstance(source, Mapping) and "content" in source else source
+
+
+def _from_path(source: str | os.PathLike) -> np.ndarray:
+    path = os.path.expanduser(source)
+    if str(path).lower().startswith(("http://", "https://")):
+        raise ValueError(f"source is the address {path!r}; download the picture yourself and give its path")
+    if not os.path.isfile(path):  # unlike Path.is_file, it also says no to what can be no path at all
+        raise FileNotFoundError(f"source: there is no file {path!r}")
+    with open(path, "rb") as file:
+        return _from_file(file, os.path.basename(path))
+
+
+def _from_file(file: io.IOBase, name: str) -> np.ndarray:
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own limits only warn; _from_pil has ours, which it checks before a pixel is read.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(file)
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{name} has more than {MAX_PIXELS:,} pixels; save a smaller copy") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise ValueError(
+            f"{name} is not a picture that can be read here (JPEG, PNG, WebP, TIFF, GIF and BMP can; "
+            "export HEIC as JPEG)"
+        ) from error
+    return _from_pil(image, name)
+
+
+def _from_pil(image: Image.Image, name: str) -> np.ndarray:
+    _check_size(image.height, image.width, name)
+    try:
+        image = ImageOps.exif_transpose(image)  # reads the pixels
+        deep = image.mode in ("I", "F") or image.mode.startswith("I;16")
+        if not deep:
+            opaque = _on_white(image.convert("RGBA")) if image.has_transparency_data else image.convert("RGB")
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders meet damage with errors of many kinds
+        raise ValueError(f"{name} is damaged or of an unknown kind: {error}") from error
+    return _from_array(_deep_pixels(image)) if deep else np.array(opaque)
+
+
+def _deep_pixels(image: Image.Image) -> np.ndarray:
+    """A grey picture of more than 8 bits as uint16 or float; 32-bit integers must hold 16-bit values."""
+    pixels = np.array(image)
+    if image.mode == "F":
+        return pixels
+    if pixels.min(initial=0) < 0 or pixels.max(initial=0) > 65535:
+        raise ValueError(f"source must hold integers in 0..65535, got {pixels.min()} to {pixels.max()}")
+    return pixels.astype(np.uint16)
+
+
+def _from_array(array: np.ndarray) -> np.ndarray:
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+        raise ValueError(f"source must have shape (H, W) or (H, W, 1 | 3 | 4), got {array.shape}")
+    _check_size(array.shape[0], array.shape[1], "the array")
+    pixels = _eight_bits(array)
+    if pixels.shape[2] == 4:
+        return np.array(_on_white(Image.fromarray(np.ascontiguousarray(pixels))))
+    return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), order="C")  # a copy, for writing into
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """An RGBA picture laid on white, as RGB."""
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def _eight_bits(array: np.ndarray) -> np.ndarray:
+    """The array as uint8: bool 0/255, uint16 rounded from 0..65535, float rounded from 0..1."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == bool:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype == np.uint16:
+        return np.rint(array / 257).astype(np.uint8)
+    if np.issubdtype(array.dtype, np.floating):
+        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+            raise ValueError(f"source must hold floats in 0..1, got {array.min():.3g} to {array.max():.3g}")
+        return np.rint(array * 255).astype(np.uint8)
+    raise ValueError(f"source must be bool, uint8, uint16 or float, got {array.dtype}")
+
+
+def _check_size(height: int, width: int, name: str) -> None:
+    if height * width == 0:
+        raise ValueError(f"{name} has no pixels: it is {height} x {width}")
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"{name} has {height * width:,} pixels, over {MAX_PIXELS:,}; save a smaller copy")

@@ -1,0 +1,43 @@
+"""How messages look: HTML where a front end shows it, the same words as plain text elsewhere."""
+
+from __future__ import annotations
+
+import html
+import re
+import sys
+
+
+def inline_html(text: str) -> str:
+    """`text` as HTML: escaped, with `code` between backticks and a line break for each newline."""
+    escaped = html.escape(text, quote=False)
+    return re.sub(r"`([^`\n]+)`", r"<code>\1</code>", escaped).replace("\n", "<br>")
+
+
+def box(symbol: str, word: str, title: str, text: str, colour: str) -> str:
+    """HTML of a message: a symbol and a word say what it is, the coloured bar only repeats it."""
+    return (
+        f'<div style="border-left: 5px solid {colour}; padding: 0.4em 0.9em; margin: 0.3em 0">'
+        f"<strong>{symbol} {html.escape(word)}</strong> · {inline_html(title)}"
+        f"<div>{inline_html(text)}</div></div>"
+    )
+
+
+class Note(str):
+    """Text that a notebook shows as Markdown and a console as it stands."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+
+def show(thing: object) -> None:
+    """Show `thing` at once: richly in a notebook, as text elsewhere."""
+    ipython = sys.modules.get("IPython")
+    if ipython is not None and ipython.get_ipython() is not None:
+        ipython.display.display(thing)
+    else:
+        print(thing)

@@ -1,0 +1,1 @@
+"""Interactive figures: thin shells round pure functions ``state -> picture``."""

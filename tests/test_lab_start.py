@@ -1,0 +1,143 @@
+"""`jupyter lab` as a reader starts it: the first notebook in front, token on, nothing but this machine."""
+
+import json
+import os
+import re
+import runpy
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from traitlets.config import Config
+
+from lecturekit.storage import ROOT
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "notebooks").is_dir(), reason="an installed copy has no notebooks"
+)
+
+START = "/lab/tree/notebooks/00_start_here.ipynb"
+
+
+@contextmanager
+def lab(folder: Path, home: Path, *arguments: str):
+    """JupyterLab started in `folder` by a user with an empty home; gives the address that it prints."""
+    private = {"HOME": home, "JUPYTER_CONFIG_DIR": home / "c", "JUPYTER_DATA_DIR": home / "d"}
+    private |= {"JUPYTER_RUNTIME_DIR": home / "r", "JUPYTERLAB_WORKSPACES_DIR": home / "w"}
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={free_port()}", *root, *arguments],
+        cwd=folder,
+        env=os.environ | {name: str(value) for name, value in private.items()},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+    )
+    watchdog = threading.Timer(120, server.kill)
+    watchdog.start()
+    try:
+        address = printed_address(server.stdout)
+        wait_for(urlsplit(address).port)
+        yield address
+    finally:
+        watchdog.cancel()
+        server.terminate()
+        server.communicate(timeout=30)
+
+
+def printed_address(lines) -> str:
+    log = []
+    for line in lines:
+        log.append(line)
+        if found := re.search(r"http://(?:localhost|127\.0\.0\.1):\S+", line):
+            return found[0]
+    raise AssertionError(f"JupyterLab ended without an address:\n{''.join(log)}")
+
+
+def wait_for(port: int) -> None:
+    """Until the server listens: it prints its address shortly before."""
+    for _ in range(300):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"nobody listens on port {port}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return answer.read().decode()
+
+
+def test_in_the_course_the_first_notebook_is_in_front(tmp_path):
+    with lab(ROOT, tmp_path) as address:
+        parts = urlsplit(address)
+        token = parse_qs(parts.query)["token"][0]
+        assert parts.path == START
+        assert len(token) >= 32
+
+        base = f"http://127.0.0.1:{parts.port}"
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            get(f"{base}/api/contents")
+        found = json.loads(get(f"{base}/api/contents/notebooks/00_start_here.ipynb?content=0&token={token}"))
+        assert found["type"] == "notebook"
+
+        page = get(f"{base}/lab?token={token}")
+        settings = json.loads(re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page, re.DOTALL)[1])
+        assert settings["news"] == {"disabled": True}
+        assert settings["extensionManager"]["can_install"] is False
+
+        if sys.platform == "linux":  # elsewhere the machine has no second address to itself
+            with pytest.raises(OSError, match="refused"):
+                socket.create_connection(("127.0.0.2", parts.port), timeout=5).close()
+
+
+def test_elsewhere_jupyterlab_is_as_it_was(tmp_path):
+    elsewhere = tmp_path / "own work"
+    elsewhere.mkdir()
+    with lab(elsewhere, tmp_path) as address:
+        assert urlsplit(address).path == "/lab"
+
+
+@pytest.mark.parametrize(
+    ("started_in", "arguments", "opens"),
+    [
+        ("course", [], START),
+        ("course", ["--no-browser", "--port=8899"], START),
+        ("course/notebooks", [], "/lab/tree/00_start_here.ipynb"),
+        (".", [], None),
+        (".", ["course"], START),
+        (".", ["--notebook-dir=course"], START),
+        (".", ["--ServerApp.root_dir=course"], START),
+        ("course", ["--ServerApp.root_dir=../other"], None),
+        ("course", ["../other"], None),
+        (".", ["other/mine.ipynb"], None),
+    ],
+)
+def test_settings_follow_the_folder_that_is_shown(tmp_path, monkeypatch, started_in, arguments, opens):
+    for file in ("course/notebooks/00_start_here.ipynb", "other/mine.ipynb"):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).touch()
+    monkeypatch.chdir(tmp_path / started_in)
+    monkeypatch.setattr(sys, "argv", ["jupyter-lab", *arguments])
+    config = Config()
+    runpy.run_path(str(ROOT / "jupyter" / "jupyter_lab_config.py"), {"get_config": lambda: config})
+    assert config.LabApp.get("default_url") == opens
+    assert ("news_url" in config.LabApp) == (opens is not None)
+    assert set(config) <= {"LabApp"}, "token, address and the rest stay JupyterLab's own"
