@@ -34,7 +34,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = ROOT / "test-artefacts"
@@ -42,6 +42,7 @@ LOCAL = "127.0.0.1"
 WIDGET_HOST = "widget.test"  # answered by the test itself; no name server ever hears of it
 PATIENCE = 120_000  # ms for one step of the browser, on a machine five times slower than a laptop
 RUN_PATIENCE = 1_200_000  # ms for all cells of a notebook
+expect.set_options(timeout=PATIENCE)
 HEADED = bool(os.environ.get("LECTUREKIT_HEADED"))
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
@@ -360,6 +361,18 @@ class LabNotebook:
         """Run one cell and wait for it."""
         self.page.evaluate("n => { window.notebook.activeCellIndex = n; }", n)
         self._run("notebook:run-cell")
+
+    def run_until_printed(self, n: int, text: str) -> None:
+        """Run one cell until it prints `text`.
+
+        A widget's front end holds a change back while the kernel still works on the one before, so the change
+        can reach the kernel after a cell that was run later.
+        """
+        deadline = time.monotonic() + PATIENCE / 1000
+        self.run_cell(n)
+        while text not in self.printed(n):
+            assert time.monotonic() < deadline, f"not printed: {text}\nbut: {self.printed(n)}"
+            self.run_cell(n)
 
     def _run(self, command: str) -> None:
         start = """command => {

@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
@@ -90,8 +91,8 @@ def test_browser_and_kernel_know_the_same(small, repainted):
     explorer = small.page.locator(".lk-cam").first
     with repainted(canvas):
         small.run_cell(1)
-    assert "cup" in explorer.locator("figcaption").first.inner_text()
-    assert "x 64, y 48" in explorer.locator(".lk-here").inner_text()
+    expect(explorer.locator("figcaption").first).to_contain_text("cup")
+    expect(explorer.locator(".lk-here")).to_contain_text("x 64, y 48")
 
     slider = explorer.get_by_role("slider", name="Threshold")
     slider.focus()
@@ -100,9 +101,8 @@ def test_browser_and_kernel_know_the_same(small, repainted):
     explorer.get_by_label("Upsampling").select_option("bicubic")
     explorer.get_by_label("Show evidence against the class too").check()
     explorer.get_by_role("option", name="dog").click()
-    small.run_cell(2)
     chosen = "class_index=1, threshold=0.25, opacity=0.5, upsampling='bicubic', signed=True, colour='RdBu_r'"
-    assert f"{chosen}, pixel=(64, 48)" in small.printed(2)
+    small.run_until_printed(2, f"{chosen}, pixel=(64, 48)")
     assert small.errors() == []
 
 
