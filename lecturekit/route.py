@@ -9,13 +9,21 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .annotation import COSTS
 from .datasets.photos import PHOTOS, photo
 from .plots import PALETTE, STYLE, draw_box
 
 #: Seconds of annotation as the lecture states them, in its section on limited annotations: about 20 s a
 #: picture for a class, at least 80 s an object for an outline, easily an hour and a half for a dense street
 #: scene.
-LECTURE_SECONDS = {"class of a picture": 20, "outline of an object": 80, "every pixel of a street": 5400}
+LECTURE_SECONDS = {
+    what: round(COSTS[key].seconds)
+    for what, key in (
+        ("class of a picture", "image_class"),
+        ("outline of an object", "outline_lecture"),
+        ("every pixel of a street", "dense_mask_lecture"),
+    )
+}
 
 #: What :func:`figure` shows, in words.
 ALT = (
@@ -28,9 +36,12 @@ ALT = (
 _WIDTH, _BOTTOM, _HEIGHT = 0.25, 0.28, 0.5  # of a panel, as shares of the figure
 _LEFT = (0.005, 0.375, 0.745)
 _TITLES = ("a class", "a box", "pixels")
-# Boxes: Papadopoulos et al., ICCV 2017 (7.0 s, four extreme clicks) to Su et al., HCOMP 2012 (42.4 s with
-# checking). Dense pixels: the lecture, after Cordts et al., CVPR 2016.
-_COSTS = ("about 20 s a picture", "7 to 42 s an object", "1.5 h a street scene")
+# A box: from four extreme clicks to dragging with checks.
+_COSTS = (
+    f"about {COSTS['image_class'].seconds:.0f} s a picture",
+    f"{COSTS['box_extreme'].seconds:.0f} to {COSTS['box_drag_checked'].seconds:.0f} s an object",
+    f"{COSTS['dense_mask_lecture'].seconds / 3600:g} h a street scene",
+)
 _LEGS = (
     ("where does the\nnetwork look?", "notebooks\n03 to 06"),
     ("which pixels\nof the box?", "notebooks\n07 and 08"),

@@ -107,8 +107,8 @@ def rasterise(label: dict, size: tuple[int, int]) -> np.ndarray:
     """The pixels that a checked label marks, bool ``(H, W)``.
 
     A pixel belongs to a box or polygon if its centre lies inside (even-odd rule where outlines cross
-    themselves). A centre right on an edge counts on the right and lower edges, not on the left and upper ones:
-    shapes that share an edge share no pixel. A scribble marks the pixels whose centres are at most
+    themselves). A centre right on an edge counts on the right and lower edges, not on the left and upper
+    ones: shapes that share an edge share no pixel. A scribble marks the pixels whose centres are at most
     half its width away, and those that its points lie in. A point marks its pixel, four extreme points their
     box, an image's class nothing.
 
