@@ -31,7 +31,7 @@ KINDS: dict[str, tuple[int, int]] = {
     "mask": (0, 0),
 }
 #: No picture of more pixels is dealt with: a number in a file must not fill the memory.
-MAX_PIXELS = 10**8
+MAX_PIXELS = 5 * 10**7
 #: The largest whole number that JavaScript holds exactly.
 _MAX_WHOLE = 2**53 - 1
 
@@ -186,11 +186,11 @@ def _box_mask(box: Sequence[float], size: tuple[int, int]) -> np.ndarray:
 
 def _polygon_mask(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Each edge turns the pixels right of it over, row by row; after all edges the inside is turned."""
-    turned = np.zeros((size[0], size[1] + 1), np.int32)
+    turned = np.zeros((size[0], size[1] + 1), bool)
     for p, q in zip(points, np.roll(points, -1, axis=0), strict=True):
-        rows, x = _crossings(p, q, size[0])
-        np.add.at(turned, (rows, np.floor(x + 0.5).clip(0, size[1]).astype(int)), 1)
-    return np.cumsum(turned, axis=1)[:, :-1] % 2 == 1
+        rows, x = _crossings(p, q, size[0])  # no row twice
+        turned[rows, np.floor(x + 0.5).clip(0, size[1]).astype(int)] ^= True
+    return np.logical_xor.accumulate(turned, axis=1)[:, :-1]
 
 
 def _crossings(p: np.ndarray, q: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
@@ -203,15 +203,15 @@ def _crossings(p: np.ndarray, q: np.ndarray, height: int) -> tuple[np.ndarray, n
 
 def _stroke_mask(points: np.ndarray, radius: float, size: tuple[int, int]) -> np.ndarray:
     """Pixels whose centres are at most `radius` from the line through the points."""
-    covers = np.zeros((size[0], size[1] + 1), np.int32)
+    covers = np.zeros((size[0], size[1] + 1), np.int16)  # a stroke has fewer pieces than that holds
     for p, q in pairwise(points) if len(points) > 1 else [(points[0], points[0])]:
         low, high = _spans(p, q, radius, size[0])
         first = np.ceil(low - 0.5).clip(0, size[1])
         last = np.floor(high + 0.5).clip(0, size[1])  # half open
         rows = np.flatnonzero(last > first)
-        np.add.at(covers, (rows, first[rows].astype(int)), 1)
-        np.add.at(covers, (rows, last[rows].astype(int)), -1)
-    return np.cumsum(covers, axis=1)[:, :-1] > 0
+        covers[rows, first[rows].astype(int)] += 1  # no row twice
+        covers[rows, last[rows].astype(int)] -= 1
+    return np.cumsum(covers, axis=1, dtype=np.int16)[:, :-1] > 0
 
 
 def _spans(p: np.ndarray, q: np.ndarray, radius: float, height: int) -> tuple[np.ndarray, np.ndarray]:
