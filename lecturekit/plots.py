@@ -84,6 +84,38 @@ def overlay(
     return np.rint((1 - opacity) * image + opacity * 255 * colours).astype(np.uint8)
 
 
+def label_overlay(image: np.ndarray, labels: np.ndarray, opacity: float = 0.55) -> np.ndarray:
+    """A label map laid over its picture: class k in colour k of `PALETTE`, ignored pixels in white stripes.
+
+    Args:
+        image: uint8 RGB ``(H, W, 3)``.
+        labels: uint8 ``(H, W)``: 0 background (the picture shows), 1..254 classes, 255 ignore. Beyond class 7
+            the colours begin anew.
+        opacity: of the colours, 0..1.
+
+    Returns:
+        uint8 RGB ``(H, W, 3)``.
+
+    Raises:
+        TypeError, ValueError: an image or labels of another kind, or of different sizes.
+    """
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8:
+        raise TypeError(
+            f"labels must be a uint8 array, got {getattr(labels, 'dtype', type(labels).__name__)}"
+        )
+    if image.dtype != np.uint8 or image.shape != (*labels.shape, 3):
+        raise ValueError(f"image must be uint8 {(*labels.shape, 3)}, got {image.dtype} {image.shape}")
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity must lie in 0..1, got {opacity!r}")
+    table = 255 * np.array([matplotlib.colors.to_rgb(colour) for colour in PALETTE[1:]])
+    colours = table[(labels.astype(int) - 1) % len(table)]  # (H, W, 3)
+    period = max(6, min(labels.shape) // 16)
+    striped = np.indices(labels.shape).sum(0) % period < period / 2
+    colours = np.where((labels == 255)[..., None], np.where(striped, 255, 90)[..., None], colours)
+    mixed = np.rint((1 - opacity) * image + opacity * colours).astype(np.uint8)
+    return np.where((labels == 0)[..., None], image, mixed)
+
+
 def colour_map(map: Tensor, signed: bool = False) -> np.ndarray:
     """A raw map ``(h, w)`` as RGB floats ``(h, w, 3)``, 0..1: `EVIDENCE`, or `SIGNED` with zero in white."""
     if _maps.check_maps(map).ndim != 2:

@@ -260,6 +260,40 @@ def test_bad_grids(arguments, word):
     assert plt.get_fignums() == []
 
 
+# ---------------------------------------------------------------- label maps
+
+
+def test_label_overlay_shows_classes_in_their_colours_and_leaves_background_alone():
+    picture, labels = image(), np.zeros((12, 18), np.uint8)
+    labels[2:6, 3:9], labels[7:9, 1:4] = 2, 8
+    over = plots.label_overlay(picture, labels, opacity=0.4)
+    assert (over[labels == 0] == picture[labels == 0]).all()
+    for label, colour in ((2, 2), (8, 1)):  # of seven colours the first comes again
+        wanted = 0.6 * picture[labels == label] + 0.4 * 255 * np.array(to_rgb(plots.PALETTE[colour]))
+        np.testing.assert_allclose(over[labels == label], wanted, atol=0.51)
+
+
+def test_label_overlay_stripes_what_is_ignored():
+    grey, ignored = np.full((64, 64, 3), 128, np.uint8), np.full((64, 64), 255, np.uint8)
+    over = plots.label_overlay(grey, ignored, opacity=1)
+    assert set(np.unique(over)) == {90, 255}, "two tones and no class's colour"
+    assert 0.4 < (over == 255).mean() < 0.6
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"labels": np.zeros((12, 18), int)}, TypeError, "labels must be a uint8 array, got int64"),
+        ({"labels": np.zeros((12, 17), np.uint8)}, ValueError, r"image must be uint8 \(12, 17, 3\)"),
+        ({"opacity": 1.5}, ValueError, "opacity must lie in 0..1"),
+    ],
+)
+def test_label_overlay_names_what_it_refuses(change, error, words):
+    given = {"image": image(), "labels": np.zeros((12, 18), np.uint8)} | change
+    with pytest.raises(error, match=words):
+        plots.label_overlay(**given)
+
+
 def test_style_sets_the_look():
     plots.style()
     assert matplotlib.rcParams["image.cmap"] == plots.EVIDENCE
