@@ -51,10 +51,10 @@ def checked(label: dict, size: tuple[int, int], classes: int) -> dict:
     height, width = checked_size(size)
     _whole("classes", classes, 1, IGNORE - 1)
     if not isinstance(label, dict):
-        raise ValueError(f"a label must be a dict, got {_short(label)}")
+        raise ValueError(f"a label must be a dict, got {shortened(label)}")
     kind = label.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {_short(kind)}")
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {shortened(kind)}")
     clean = {
         "id": _name(label.get("id")),
         "kind": kind,
@@ -72,7 +72,7 @@ def checked(label: dict, size: tuple[int, int], classes: int) -> dict:
 def checked_size(size: Sequence[int]) -> tuple[int, int]:
     """Height and width, each at least 1 and together at most `MAX_PIXELS` pixels, or ``ValueError``."""
     if not isinstance(size, list | tuple) or len(size) != 2:
-        raise ValueError(f"size must be (height, width), got {_short(size)}")
+        raise ValueError(f"size must be (height, width), got {shortened(size)}")
     height, width = (_whole("height or width", side, 1, MAX_PIXELS) for side in size)
     if height * width > MAX_PIXELS:
         raise ValueError(f"size must be at most {MAX_PIXELS} pixels, got {height} x {width}")
@@ -241,13 +241,13 @@ def _tight(mask: np.ndarray) -> tuple[int, int, int, int]:
 
 def _name(value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= 64 or not value.isprintable():
-        raise ValueError(f"id must be a printable text of 1 to 64 characters, got {_short(value)}")
+        raise ValueError(f"id must be a printable text of 1 to 64 characters, got {shortened(value)}")
     return value
 
 
 def _whole(name: str, value: object, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number of {low}..{high}, got {_short(value)}")
+        raise ValueError(f"{name} must be a whole number of {low}..{high}, got {shortened(value)}")
     return int(value)
 
 
@@ -256,14 +256,14 @@ def _coordinate(name: str, value: object, most: float, above: float = -1.0) -> f
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not number or not 0 <= value <= most or not value > above:
         wanted = f"0..{most}" if above < 0 else f"more than {above} and at most {most}"
-        raise ValueError(f"{name} must be a number of {wanted}, got {_short(value)}")
+        raise ValueError(f"{name} must be a number of {wanted}, got {shortened(value)}")
     return float(value)
 
 
 def _points(kind: str, points: object, height: int, width: int) -> list[list[float]]:
     least, most = KINDS[kind]
     if not isinstance(points, list | tuple) or not least <= len(points) <= most:
-        met = f"{len(points)} points" if isinstance(points, list | tuple) else _short(points)
+        met = f"{len(points)} points" if isinstance(points, list | tuple) else shortened(points)
         wanted = f"{least}" if least == most else f"{least} to {most}"
         raise ValueError(f"points of a {kind} must be a list of {wanted} pairs, got {met}")
     clean = [_pair(point, height, width) for point in points]
@@ -278,7 +278,7 @@ def _points(kind: str, points: object, height: int, width: int) -> list[list[flo
 
 def _pair(point: object, height: int, width: int) -> list[float]:
     if not isinstance(point, list | tuple) or len(point) != 2:
-        raise ValueError(f"a point must be a pair [x, y], got {_short(point)}")
+        raise ValueError(f"a point must be a pair [x, y], got {shortened(point)}")
     return [_coordinate("x", point[0], width), _coordinate("y", point[1], height)]
 
 
@@ -291,7 +291,7 @@ def _runs(label: dict, size: tuple[int, int]) -> dict:
 
 def _checked_counts(counts: object, pixels: int) -> list[int]:
     if not isinstance(counts, list | tuple) or not 1 <= len(counts) <= pixels + 1:
-        met = f"{len(counts)} of them" if isinstance(counts, list | tuple) else _short(counts)
+        met = f"{len(counts)} of them" if isinstance(counts, list | tuple) else shortened(counts)
         raise ValueError(f"counts must be a list of 1 to {pixels + 1} lengths of runs, got {met}")
     clean = [_whole("a run's length", count, 0, pixels) for count in counts]
     if sum(clean) != pixels:
@@ -299,7 +299,7 @@ def _checked_counts(counts: object, pixels: int) -> list[int]:
     return clean
 
 
-def _short(value: object) -> str:
+def shortened(value: object) -> str:
     """What came, in a message of bounded length."""
     if isinstance(value, list | tuple | dict | set) and len(value) > 8:
         return f"a {type(value).__name__} of {len(value)}"
