@@ -559,7 +559,7 @@ def from_labelme(content: object, classes: Sequence[str] | None = None) -> tuple
     found = [*(thing.get("label") for thing in things), *flagged]
     if classes is None:
         classes = sorted({name for name in found if isinstance(name, str)})
-    names = checked_names(classes) if found or classes else ()
+    names = checked_names(classes) if classes else ()
     labels = []
     for k, name in enumerate(found, 1):
         with _naming(f"shapes[{k - 1}]" if k <= len(things) else "flags"):
