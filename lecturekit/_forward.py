@@ -74,10 +74,51 @@ class Tail(TorchFunctionMode):
 
 
 def watch(network: nn.Module, images: Tensor) -> tuple[Any, list[Call]]:
-    """Output of one forward pass, and the calls of its tail (none if there is no short tail)."""
-    with Tail() as tail:
+    """Output of one forward pass, and the calls of its tail (none if there is no short tail).
+
+    To watch takes a few microseconds a call, so the network's blocks run unwatched. Where one of them turns
+    out to hold the pool, the network runs a second time, watched throughout.
+    """
+    with ExitStack() as hooks, Tail() as tail:
+        blocks = _Unwatched(tail)
+        for block in _blocks(network):
+            hooks.callback(block.register_forward_pre_hook(blocks.enter, with_kwargs=True).remove)
+            hooks.callback(block.register_forward_hook(blocks.leave, always_call=True).remove)
         output = network(images)
+    if blocks.hid_the_end:
+        with Tail() as tail:
+            output = network(images)
     return output, [Call(*fields) for fields in tail.calls]
+
+
+class _Unwatched:
+    """Hooks that switch a `Tail` off while a block turns feature maps into feature maps."""
+
+    def __init__(self, tail: Tail):
+        self.tail = tail
+        self.inside: nn.Module | None = None
+        self.hid_the_end = False
+
+    def enter(self, block: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        if self.inside is None and any(map(is_feature_map, (*args, *kwargs.values()))):
+            self.inside = block
+            self.tail.__exit__(None, None, None)
+
+    def leave(self, block: nn.Module, args: tuple, output: Any) -> None:
+        if self.inside is block:
+            self.tail.__enter__()
+            self.tail.calls = []  # what was seen before the block is not the network's tail
+            self.inside = None
+            self.hid_the_end |= not any(map(is_feature_map, tensors_in(output)))
+
+
+def _blocks(network: nn.Module) -> Iterator[nn.Module]:
+    """The modules with convolutions beside the way to the last module that has parameters, the head."""
+    while children := [c for c in network.children() if next(c.parameters(), None) is not None]:
+        *before, network = children
+        for child in before:
+            if any(isinstance(module, nn.Conv2d) for module in child.modules()):
+                yield child
 
 
 def is_feature_map(x: Any) -> bool:

@@ -643,6 +643,39 @@ def test_one_forward_pass(images):
         assert len(runs) == 1
 
 
+class InOneBlock(nn.Module):
+    """A network whose pool is inside a block, where nobody looks at first."""
+
+    def __init__(self, network: Net, *after: nn.Module):
+        super().__init__()
+        self.trunk = nn.Sequential(network.body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *after)
+        self.fc = network.fc
+
+    def forward(self, x):
+        return self.fc(self.trunk(x))
+
+
+def test_a_pool_inside_a_block_is_found_at_the_second_look(images):
+    network = make()
+    hidden, runs = InOneBlock(network).eval(), []
+    hidden.trunk.register_forward_hook(lambda *_: runs.append(1))
+    torch.testing.assert_close(cam(hidden, images, "all").maps, cam(network, images, "all").maps)
+    assert len(runs) == 2
+
+
+class Explodes(nn.Module):
+    def forward(self, x):
+        raise RuntimeError("out of memory")
+
+
+def test_an_error_inside_a_block_leaves_neither_hook_nor_mode(images):
+    network = InOneBlock(make(), Explodes()).eval()
+    with pytest.raises(RuntimeError, match=r"^out of memory$"):
+        cam(network, images)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+    assert not torch.overrides._get_current_function_mode_stack()
+
+
 # ---------------------------------------------------------------- side effects
 
 
