@@ -7,13 +7,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from ..boxes import agree, fill_boxes, inner_boxes, label_quality, paint_masks
-from ..datasets.voc import CLASSES, VOC, Picture
+from ..datasets.voc import CLASSES, VOC, Picture, shrunk
 from ..edges import boundary_map, hed_edges, hed_weights_path
 from ..grabcut import grabcut_boxes, grabcut_plus_inner, opencv_grabcut
 from ..proposals import best_proposal, proposals
@@ -79,20 +78,6 @@ def mask_makers() -> dict[str, MaskMaker]:
     except FileNotFoundError:
         return makers
     return makers | {"GrabCut+, HED": lambda p: grabcut_boxes(p.image, p.boxes, hed_edges(p.image)).masks}
-
-
-def shrunk(picture: Picture, side: int) -> Picture:
-    """The picture with its longer side at most `side` pixels, its mask and its boxes with it."""
-    height, width = picture.mask.shape
-    scale = min(1.0, side / max(height, width))
-    size = round(width * scale), round(height * scale)
-    return Picture(
-        picture.name,
-        cv2.resize(picture.image, size, interpolation=cv2.INTER_AREA),
-        cv2.resize(picture.mask, size, interpolation=cv2.INTER_NEAREST_EXACT),
-        picture.boxes * np.tile(np.divide(size, (width, height)), 2),
-        picture.classes,
-    )
 
 
 def _best(picture: Picture) -> list[np.ndarray]:

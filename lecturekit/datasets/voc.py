@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from defusedxml import ElementTree
 from PIL import Image
@@ -94,6 +95,20 @@ class VOC:
         with Image.open(self.root / "SegmentationClass" / f"{name}.png") as file:
             mask = np.array(file)  # palette indices are the classes
         return Picture(name, image, mask, *_objects(self.root / "Annotations" / f"{name}.xml"))
+
+
+def shrunk(picture: Picture, side: int) -> Picture:
+    """The picture with its longer side at most `side` pixels, its mask and its boxes with it."""
+    height, width = picture.mask.shape
+    scale = min(1.0, side / max(height, width))
+    size = round(width * scale), round(height * scale)
+    return Picture(
+        picture.name,
+        cv2.resize(picture.image, size, interpolation=cv2.INTER_AREA),
+        cv2.resize(picture.mask, size, interpolation=cv2.INTER_NEAREST_EXACT),
+        picture.boxes * np.tile(np.divide(size, (width, height)), 2),
+        picture.classes,
+    )
 
 
 def _objects(path: Path) -> tuple[np.ndarray, np.ndarray]:
