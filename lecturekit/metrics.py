@@ -290,8 +290,8 @@ def _tensor(values: Array, device: torch.device | None = None) -> Tensor:
 def _common_shape(a: torch.Size, b: torch.Size, names: str) -> torch.Size:
     """The shape to which two leading shapes broadcast, or ``ValueError``."""
     try:
-        return torch.broadcast_shapes(a, b)
-    except RuntimeError as error:
+        return torch.Size(np.broadcast_shapes(a, b))  # torch's own imports sympy, which takes seconds
+    except ValueError as error:
         raise ValueError(f"{names} must fit, got leading shapes {tuple(a)} and {tuple(b)}") from error
 
 
