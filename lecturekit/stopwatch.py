@@ -34,7 +34,7 @@ from .plots import PALETTE, STYLE
 from .storage import data_dir, write_atomic
 
 #: Numbers of the ten scenes and of the object to be labelled in each.
-_SCENES = ((21, 1), (64, 0), (66, 0), (70, 0), (75, 1), (89, 0), (103, 1), (130, 1), (150, 1), (22, 0))
+_SCENES = ((21, 1), (64, 0), (66, 0), (143, 0), (75, 1), (67, 1), (103, 1), (84, 1), (150, 1), (22, 0))
 #: Names of the classes 1, 2, ..., as the annotator wants them.
 CLASSES = scenes.CLASSES[1:]
 #: Kinds of label in the order in which the lab asks for them, and what one is called.
@@ -66,6 +66,9 @@ LITERATURE: dict[str, tuple[str, ...]] = {
 }
 #: A label that took longer than this was interrupted; it is left out.
 LONGEST = 1800.0
+#: Pictures of each kind in the lab's first round, and the steps of that round.
+_SHORT = 3
+FIRST_ROUND = _SHORT * len(KINDS)
 #: Limits of a file from somebody else: bytes, entries, and files in a folder.
 _MAX_BYTES, _MAX_ENTRIES, _MAX_FILES = 200_000, 1000, 1000
 
@@ -143,6 +146,21 @@ class Measure:
                 or (name == "seconds" and value == 0)
             ):
                 raise ValueError(f"{name} must be a number of 0..{most}, got {shapes.shortened(value)}")
+
+
+def steps() -> list[tuple[str, int]]:
+    """Kind and picture, in the order in which the lab asks.
+
+    The first `FIRST_ROUND` steps have three pictures of each kind, each picture in few kinds, so that nobody
+    knows it by heart; then comes the rest, until every kind was drawn on every picture.
+    """
+    rounds = (range(_SHORT), range(_SHORT, len(_SCENES)))
+    return [
+        (kind, (place + _SHORT * k) % len(_SCENES))
+        for places in rounds
+        for k, kind in enumerate(KINDS)
+        for place in places
+    ]
 
 
 def known(kind: object) -> str:
@@ -492,7 +510,9 @@ def _write_legend(drawn: Figure) -> None:
 # ------------------------------------------------------------------ labels that nobody drew
 
 
-def demo_labels(seed: int = 0, pictures: int = len(_SCENES)) -> dict[tuple[str, int], list[dict]]:
+def demo_labels(
+    seed: int = 0, pictures: int = len(_SCENES), noise: float = 1.0
+) -> dict[tuple[str, int], list[dict]]:
     """SIMULATED labels, for a notebook that runs without a person: the truth with errors, times made up.
 
     Boxes are the true ones with a few per cent of jitter, clicks and strokes lie in the middle, outlines are
@@ -502,6 +522,7 @@ def demo_labels(seed: int = 0, pictures: int = len(_SCENES)) -> dict[tuple[str, 
     Args:
         seed: another seed is another made-up person.
         pictures: on how many of the ten.
+        noise: how large the errors are; at 0 each label is the truth as far as its kind can say it.
 
     Returns:
         ``{(kind, picture): labels}``, as `measures` takes them.
@@ -509,7 +530,7 @@ def demo_labels(seed: int = 0, pictures: int = len(_SCENES)) -> dict[tuple[str, 
     dice = np.random.default_rng([seed, 20])
     speed = math.exp(dice.normal(0, 0.3))
     some = tasks()[:pictures]
-    return {(kind, task.number): _demo(kind, task, dice, speed) for kind in KINDS for task in some}
+    return {(kind, task.number): _demo(kind, task, dice, speed, noise) for kind in KINDS for task in some}
 
 
 def demo_class(folder: str | Path, people: int = 30, pictures: int = 3) -> list[Path]:
@@ -521,45 +542,45 @@ def demo_class(folder: str | Path, people: int = 30, pictures: int = 3) -> list[
     return [write_record(record, folder) for record in records]
 
 
-def _demo(kind: str, task: Task, dice: np.random.Generator, speed: float) -> list[dict]:
+def _demo(kind: str, task: Task, dice: np.random.Generator, speed: float, noise: float) -> list[dict]:
     seconds = COSTS[LITERATURE[kind][0]].seconds * speed * math.exp(dice.normal(0, 0.25))
     about = {"id": f"simulated-{kind}", "kind": kind, "class_index": task.class_index, "points": []}
     about["milliseconds"] = round(1000 * seconds)
     if kind == "image_class":
-        return [about | {"id": f"class-{c}", "class_index": c} for c in sorted(task.present)][:1] + [
-            about | {"id": f"class-{c}", "class_index": c, "milliseconds": 0}
-            for c in sorted(task.present)[1:]
-        ]
-    points = np.clip(_DRAWN[kind](task, dice), 0, np.array(task.size[::-1], float)).round(2).tolist()
+        ticks = [about | {"id": f"class-{c}", "class_index": c} for c in sorted(task.present)]
+        return ticks[:1] + [tick | {"milliseconds": 0} for tick in ticks[1:]]  # all of them took that long
+    points = np.clip(_DRAWN[kind](task, noise, dice), 0, np.array(task.size[::-1], float)).round(2).tolist()
     return [about | {"points": points} | ({"width": 6.0} if kind == "scribble" else {})]
 
 
-def _demo_click(task: Task, dice: np.random.Generator) -> np.ndarray:
+def _demo_click(task: Task, noise: float, dice: np.random.Generator) -> np.ndarray:
     sides = np.subtract(task.box[2:], task.box[:2])
-    return np.array([strokes.deepest(task.mask)]) + 0.5 + dice.normal(0, 0.03, (1, 2)) * sides
+    return np.array([strokes.deepest(task.mask)]) + 0.5 + noise * dice.normal(0, 0.03, (1, 2)) * sides
 
 
-def _demo_stroke(task: Task, dice: np.random.Generator) -> np.ndarray:
+def _demo_stroke(task: Task, noise: float, dice: np.random.Generator) -> np.ndarray:
     step = 4  # a coarse copy of the mask is enough
     way = strokes.stroke(task.mask[step // 2 :: step, step // 2 :: step])
-    return step * way[:, ::-1] + step // 2 + 0.5 + dice.normal(0, 1, (1, 2))
+    return step * way[:, ::-1] + step // 2 + 0.5 + noise * dice.normal(0, 1, (1, 2))
 
 
-def _demo_box(task: Task, dice: np.random.Generator) -> np.ndarray:
+def _demo_box(task: Task, noise: float, dice: np.random.Generator) -> np.ndarray:
     corners = np.array(task.box, float).reshape(2, 2)
-    return corners + dice.normal(0, 0.02, (2, 2)) * (corners[1] - corners[0])
+    return corners + noise * dice.normal(0, 0.02, (2, 2)) * (corners[1] - corners[0])
 
 
-def _demo_extremes(task: Task, dice: np.random.Generator) -> np.ndarray:
-    (x0, y0), (x1, y1) = _demo_box(task, dice)
+def _demo_extremes(task: Task, noise: float, dice: np.random.Generator) -> np.ndarray:
+    (x0, y0), (x1, y1) = _demo_box(task, noise, dice)
     middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2
     return np.array([[x0, middle_y], [middle_x, y0], [x1, middle_y], [middle_x, y1]])
 
 
-def _demo_outline(task: Task, dice: np.random.Generator) -> np.ndarray:
-    found, _ = cv2.findContours(task.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    corners = cv2.approxPolyDP(max(found, key=cv2.contourArea), 2.5, True)[:, 0] + 0.5
-    return corners + dice.normal(0, 1.2, corners.shape)
+def _demo_outline(task: Task, noise: float, dice: np.random.Generator) -> np.ndarray:
+    fine = 4  # contours run through the middles of pixels, so they are sought on finer ones
+    large = np.kron(task.mask, np.ones((fine, fine), np.uint8)).astype(np.uint8)
+    found, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    corners = cv2.approxPolyDP(max(found, key=cv2.contourArea), 2.5 * fine * noise, True)[:, 0] + 0.5
+    return corners / fine + noise * dice.normal(0, 1.2, corners.shape)
 
 
 _DRAWN = {

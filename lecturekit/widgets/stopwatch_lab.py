@@ -1,0 +1,153 @@
+"""The stopwatch lab: ten pictures, one kind of label after the other, each in an annotator of its own.
+
+The annotator's stopwatch starts when its picture is painted, so only one is shown at a time. What becomes of
+the labels is in `lecturekit.stopwatch`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anywidget
+import traitlets as t
+from ipywidgets import Box, VBox
+
+from lecturekit import stopwatch, storage
+from lecturekit.stopwatch import CLASSES, FIRST_ROUND, KINDS, Measure
+from lecturekit.widgets._label_file import file_name
+from lecturekit.widgets.annotator import Annotator
+
+
+class _Bar(anywidget.AnyWidget):
+    """What is asked and the buttons, in front of JupyterLab's shortcuts."""
+
+    _esm = Path(__file__).with_name("stopwatch_lab.js")
+    _css = Path(__file__).with_name("stopwatch_lab.css")
+    prompt = t.Unicode().tag(sync=True)
+    status = t.Unicode().tag(sync=True)
+    _may = t.List().tag(sync=True)
+    _asked = t.List([0, ""]).tag(sync=True)
+
+
+class StopwatchLab(VBox):
+    """Label objects against the clock.
+
+    The labels are kept like those of any annotator, so the lab goes on where it was left.
+
+    Attributes:
+        labels: ``{(kind, picture): labels}`` of every step with a label.
+        at: number of the step on show in `lecturekit.stopwatch.steps`; -1 before the start.
+    """
+
+    def __init__(self):
+        self._steps = stopwatch.steps()
+        self.labels: dict[tuple[str, int], list[dict]] = {}
+        for step in self._steps:
+            if _saved(step).exists():
+                kept = _annotator(step)
+                self._heard(step, kept.labels)
+                kept.close()
+        self.at, self._shown = -1, None
+        self._bar, self._holder = _Bar(), Box()
+        super().__init__([self._bar, self._holder])
+        self._bar.observe(lambda change: self.do(change["new"][1]), "_asked")
+        self._tell()
+
+    @property
+    def measures(self) -> list[Measure]:
+        """What your labels took and are worth, as far as there are any."""
+        return stopwatch.measures(self.labels)
+
+    def do(self, verb: str) -> None:
+        """Press a button: "next", "back", or "again" (drops the label of this step and asks for it anew).
+
+        Raises:
+            ValueError: another word. A button that cannot be pressed now does nothing.
+        """
+        if verb not in ("next", "back", "again"):
+            raise ValueError(f"verb must be next, back or again, got {verb!r}")
+        if verb not in self._may():
+            return
+        if verb == "again":
+            self._shown.labels = []
+        elif self.at < 0:
+            self.at = self._first_open()
+        else:
+            self.at += 1 if verb == "next" else -1
+        self._show()
+
+    def _may(self) -> list[str]:
+        if self.at < 0:
+            return ["next"]
+        return ["next"] * (self.at < len(self._steps) - 1) + ["again"] + ["back"] * (self.at > 0)
+
+    def _first_open(self) -> int:
+        """The first step without a label, or the last one."""
+        open_steps = (n for n, step in enumerate(self._steps) if step not in self.labels)
+        return next(open_steps, len(self._steps) - 1)
+
+    def _show(self) -> None:
+        """A new annotator for the step, whose stopwatch starts when its picture is there."""
+        old, step = self._shown, self._steps[self.at]
+        self._shown = _annotator(step)
+        self._shown.observe(lambda change: self._heard(step, change["new"]), "labels")
+        self._holder.children = [self._shown]
+        if old is not None:
+            old.close()
+        self._tell()
+
+    def _heard(self, step: tuple[str, int], labels: list[dict]) -> None:
+        """An annotator has new labels."""
+        self.labels.pop(step, None)
+        if labels:
+            self.labels[step] = list(labels)
+        if hasattr(self, "_bar"):
+            self._tell()
+
+    def _tell(self) -> None:
+        """Words and buttons for the step on show."""
+        self._bar.prompt = self._prompt()
+        self._bar.status = self._status()
+        self._bar._may = self._may()
+
+    def _prompt(self) -> str:
+        if self.at < 0:
+            return "The stopwatch runs while a picture is on show. Press Start when you are ready."
+        kind, number = self._steps[self.at]
+        asked = stopwatch.tasks()[number].prompt(kind)
+        return f"{self.at + 1} of {len(self._steps)} · {KINDS[kind]}: {asked}"
+
+    def _status(self) -> str:
+        found = stopwatch.summary(self.measures)
+        parts = [f"{KINDS[kind]} {s.seconds:.1f} s, IoU {s.iou:.2f} ({s.count})" for kind, s in found.items()]
+        enough = " A first round is complete; stop here or go on." if self.at >= FIRST_ROUND - 1 else ""
+        return (f"Your medians so far: {'; '.join(parts)}." if parts else "No label yet.") + enough
+
+    def __repr__(self) -> str:
+        return (
+            f"StopwatchLab, labels in {len(self.labels)} of {len(self._steps)} steps: run this cell to draw"
+        )
+
+    def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
+        """The live view, and for pages without a kernel the still picture of the step."""
+        step = self._steps[max(self.at, 0)]
+        still = _annotator(step)
+        data, metadata = still._repr_mimebundle_()
+        still.close()
+        live = super()._repr_mimebundle_(**options)
+        live = live[0] if isinstance(live, tuple) else live
+        picture = {"image/png": data["image/png"], "text/plain": repr(self)}
+        return live | picture, {"image/png": metadata["image/png"]}
+
+
+def _key(step: tuple[str, int]) -> str:
+    return f"stopwatch-{step[0]}-{step[1]}"
+
+
+def _saved(step: tuple[str, int]) -> Path:
+    return storage.data_dir() / "annotations" / file_name(_key(step))
+
+
+def _annotator(step: tuple[str, int]) -> Annotator:
+    kind, number = step
+    return Annotator(stopwatch.tasks()[number].image, CLASSES, key=_key(step), kinds=[kind])
