@@ -3,12 +3,13 @@
 import importlib.util
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from lecturekit.datasets import solar_cells as module
-from lecturekit.datasets.solar_cells import CELLS, CREDIT, CREDIT_LINE, available, solar_cells
+from lecturekit.datasets.solar_cells import CELLS, CREDIT, CREDIT_LINE, available, drawn_cells, solar_cells
 
 needs_data = pytest.mark.skipif(not available(), reason="the optional package elpv-dataset is not installed")
 
@@ -117,3 +118,39 @@ def test_credit_names_papers_and_licence():
         assert part in CREDIT
         assert part in CREDIT_LINE
     assert CREDIT.count("https://doi.org/") == 3
+
+
+@needs_data
+def test_twelve_cells_carry_marks_that_lie_on_something_dark():
+    names = module._labels(module.folder())[0]
+    assert set(module.MARKS) <= set(names)
+    for name in module.MARKS:
+        image, marked = module._read(module.folder() / name).astype(float), module._marks(name)
+        assert marked.shape == (300, 300)
+        assert 0.005 < marked.mean() < 0.3
+        around = cv2.dilate(marked.astype(np.uint8), np.ones((41, 41))) > 0
+        assert image[marked].mean() < image[around & ~marked].mean(), name
+
+
+@needs_data
+def test_marks_travel_with_their_cells():
+    cells = solar_cells(700, seed=1)
+    marked = [k for k, mark in enumerate(cells.marks) if mark is not None]
+    assert (cells.defect[marked] == 1).all()
+    assert len([k for k in marked if k >= 450]) == len(module.MARKS)
+    np.testing.assert_array_equal(cells.marks[450], module._marks("images/cell1306.png"))
+
+
+def test_drawn_cells_stand_in_for_the_pictures():
+    cells = drawn_cells(60, seed=2)
+    assert cells.images.shape == (60, 300, 300)
+    assert cells.images.dtype == np.uint8
+    assert 8 < cells.defect.sum() < 32
+    for image, defect, mark in zip(cells.images, cells.defect, cells.marks, strict=True):
+        assert (mark is not None) == bool(defect)
+        if mark is not None:
+            assert image[mark].mean() < image[~mark].mean() - 10
+    np.testing.assert_array_equal(cells.images, drawn_cells(60, seed=2).images)
+    assert not np.array_equal(cells.images, drawn_cells(60, seed=3).images)
+    with pytest.raises(ValueError, match="count must be a whole number of at least 1"):
+        drawn_cells(0)
