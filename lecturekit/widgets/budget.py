@@ -1,0 +1,110 @@
+"""The budget calculator: what a project's labels cost, kind by kind. A table round `annotation.estimate`."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import asdict, dataclass
+
+from ipywidgets import HTML, BoundedFloatText, BoundedIntText, Checkbox, VBox
+
+from lecturekit import annotation
+from lecturekit.annotation import Estimate
+
+#: Kinds of label in the table, the cheapest work first.
+KINDS = (
+    *("image_class", "click", "scribble", "box_extreme", "box_drag"),
+    *("mask_prompted", "outline", "object_masks", "coarse_mask", "dense_mask"),
+)
+_STILL = "Run this cell to change the numbers."
+
+
+@dataclass(frozen=True)
+class Project:
+    """A data set to be labelled; arguments as in `annotation.estimate`."""
+
+    images: int = 1000
+    objects: float = 2.5
+    classes: int = 20
+    votes: int = 1
+    review: bool = False
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Hours if every image got this kind of label, for each of `KINDS`; errors as in `estimate`."""
+        others = asdict(self)
+        images = others.pop("images")
+        return {kind: annotation.estimate(images, {kind: 1}, **others) for kind in KINDS}
+
+    def __str__(self) -> str:
+        checks = "with checks" if self.review else "without checks"
+        return (
+            f"{self.images:,} images, {self.objects:g} objects an image, {self.classes} classes, "
+            f"{self.votes} vote{'s' * (self.votes != 1)}, {checks}"
+        )
+
+
+def budget_html(project: Project) -> str:
+    """The project's table: for each kind of label hours, the sources' range, and person-years."""
+    rows = [_row(kind, estimate) for kind, estimate in project.estimates().items()]
+    titles = ("What the annotator does", "Hours", "Cheapest to dearest source", "Person-years")
+    head = "".join(f'<th scope="col" style="text-align: left">{title}</th>' for title in titles)
+    return (
+        f"<table><caption>{html.escape(str(project))}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _row(kind: str, estimate: Estimate) -> str:
+    assumed = " (assumed)" if annotation.price(kind).assumed else ""
+    cells = (
+        annotation.KINDS[kind] + assumed,
+        _hours(estimate.hours),
+        f"{_hours(estimate.low)} to {_hours(estimate.high)}",
+        f"{estimate.person_years[0]:.2g}",
+    )
+    return "<tr>" + "".join(f'<td style="text-align: left">{html.escape(c)}</td>' for c in cells) + "</tr>"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.1f}"
+
+
+class Budget(VBox):
+    """Fields for a project and its table; `project` is what they say now."""
+
+    def __init__(self, project: Project | None = None):
+        start = project or Project()
+        wide = {"style": {"description_width": "13em"}}
+        self.fields = {
+            "images": BoundedIntText(start.images, min=1, max=10**8, description="images", **wide),
+            "objects": BoundedFloatText(
+                start.objects, min=0, max=1000, step=0.5, description="objects an image", **wide
+            ),
+            "classes": BoundedIntText(
+                start.classes, min=1, max=10**5, description="classes asked for", **wide
+            ),
+            "votes": BoundedIntText(start.votes, min=1, max=100, description="people a label", **wide),
+            "review": Checkbox(start.review, description="have each label checked", indent=False),
+        }
+        self.table = HTML(budget_html(start))
+        super().__init__([*self.fields.values(), self.table])
+        for field in self.fields.values():
+            field.observe(self._changed, "value")
+
+    @property
+    def project(self) -> Project:
+        """What the fields say."""
+        return Project(**{name: field.value for name, field in self.fields.items()})
+
+    def _changed(self, _change: object) -> None:
+        self.table.value = budget_html(self.project)
+
+    def __repr__(self) -> str:
+        return f"Budget for {self.project}. {_STILL}"
+
+    def _repr_mimebundle_(self, **options: object) -> dict | tuple[dict, dict]:
+        """The live view, and the table for pages on which no kernel runs."""
+        bundle = super()._repr_mimebundle_(**options)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        still = f"{budget_html(self.project)}<p><em>{_STILL}</em></p>"
+        data |= {"text/plain": repr(self), "text/html": still}
+        return bundle
