@@ -272,17 +272,13 @@ def _mcg(image: np.ndarray, boxes: np.ndarray, classes: np.ndarray) -> np.ndarra
     return proposal_labels(proposals(image), boxes, classes)
 
 
-def _agreed(image: np.ndarray, boxes: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    made = _mcg(image, boxes, classes), _grabcut_plus(image, boxes, classes)
-    return agree(*made, boxes)
-
-
 @dataclass(frozen=True)
 class Recipe:
     """How the first labels are made, and what is done between rounds.
 
     Attributes:
-        make: the first labels of one picture; None for the truth.
+        make: the first labels of one picture; None where they are made otherwise: ``full`` takes the truth,
+            ``mcg_and_grabcut_plus`` what two other recipes agree on.
         rounds: how many, unless told otherwise.
         tricks: applied to the student's labels between rounds.
         title: its name in tables, as the paper has it.
@@ -302,7 +298,7 @@ RECIPES: dict[str, Recipe] = {
     "grabcut_plus": Recipe(_grabcut_plus, 1, TRICKS, "GrabCut+"),
     "grabcut_plus_inner": Recipe(_grabcut_plus_inner, 1, TRICKS, "GrabCut+^i"),
     "mcg": Recipe(_mcg, 1, TRICKS, "MCG"),
-    "mcg_and_grabcut_plus": Recipe(_agreed, 1, TRICKS, "M∩G+"),
+    "mcg_and_grabcut_plus": Recipe(None, 1, TRICKS, "M∩G+"),
     "full": Recipe(None, 1, (), "full supervision"),
 }
 
@@ -315,9 +311,12 @@ def first_labels(recipe: str, boxed: Boxed, cache: bool = True, progress: bool =
         cache: keep them below ``data/bootstrap`` and find them there next time.
         progress: show a bar.
     """
-    make = _checked_recipe(recipe).make
-    if make is None:
+    _checked_recipe(recipe)
+    if recipe == "full":
         raise ValueError("recipe must make labels from boxes, got 'full', which is the truth itself")
+    if recipe == "mcg_and_grabcut_plus":
+        both = (first_labels(one, boxed, cache, progress) for one in ("mcg", "grabcut_plus"))
+        return [agree(a, b, boxes) for a, b, boxes in zip(*both, boxed.boxes, strict=True)]
     file = data_dir() / "bootstrap" / f"labels-{recipe}-{_name(boxed)}.npz"
     shapes = [image.shape[:2] for image in boxed.images]
     found = _read(file) if cache else None
@@ -328,7 +327,7 @@ def first_labels(recipe: str, boxed: Boxed, cache: bool = True, progress: bool =
         warnings.simplefilter("ignore")  # GrabCut says where it fell back to the box
         pictures = zip(boxed.images, boxed.boxes, boxed.classes, strict=True)
         for picture in tqdm(pictures, total=len(boxed), desc=recipe, leave=False, disable=not progress):
-            labels.append(make(*picture))
+            labels.append(RECIPES[recipe].make(*picture))
     if cache:
         _write(file, labels=_packed(labels))
     return labels
@@ -491,7 +490,7 @@ class _Run:
         if self._first is None:
             if self.given is not None:
                 self._first = list(self.given)
-            elif RECIPES[self.recipe].make is None:
+            elif self.recipe == "full":
                 self._first = list(self.data.truth)
             else:
                 self._first = first_labels(self.recipe, self.data.boxed, progress=self.progress)

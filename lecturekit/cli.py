@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from pathlib import Path
 from typing import Annotated
@@ -73,10 +74,16 @@ def bench(
     data: Annotated[
         Path | None, typer.Option(help="Folder of pictures, where the benchmark needs one.")
     ] = None,
+    seeds: Annotated[int | None, typer.Option(help="How many students a recipe (boxes).")] = None,
+    quick: Annotated[bool | None, typer.Option("--quick", help="Few pictures, one seed (boxes).")] = None,
 ) -> None:
     """Measure our methods beside other libraries' in one run, and print the table."""
     known = [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
     if name not in known:
         raise typer.BadParameter(f"there is no benchmark {name!r}; there is {', '.join(known)}")
     run = importlib.import_module(f"{benchmarks.__name__}.{name}").run
-    typer.echo(run(**({} if data is None else {"data": data})))
+    given = {"data": data, "seeds": seeds, "quick": quick}
+    options = {option: value for option, value in given.items() if value is not None}
+    if unknown := [option for option in options if option not in inspect.signature(run).parameters]:
+        raise typer.BadParameter(f"the benchmark {name!r} has no option --{unknown[0]}")
+    typer.echo(run(**options))

@@ -165,7 +165,7 @@ def features(
     Args:
         images: uint8 RGB ``(H, W, 3)``, any sizes, at least one.
         side: the longer side of a picture as the network sees it, in pixels, at least 32.
-        channels: how many principal components are kept.
+        channels: how many principal components are kept, at most.
         like: features whose reduction and side are used again: those of the training pictures, for others.
         device: where to compute; None lets `pick_device` choose.
         cache: keep them below ``data/features`` and find them there next time.
@@ -261,10 +261,11 @@ def _reduction(
     chosen = np.unique(np.linspace(0, count - 1, min(SAMPLE, count)).astype(int)).tolist()
     cells = torch.cat([trunk.joined(pictures.batch([k]).to(device))[0].flatten(1).T.cpu() for k in chosen])
     cells = cells.double().numpy()
-    mean, spread = cells.mean(0), cells.std(0) + 1e-6
+    mean, spread = cells.mean(0), cells.std(0)
+    spread = np.maximum(spread, 0.1 * spread.mean() + 1e-6)  # else a channel that hardly speaks would shout
     scaled = (cells - mean) / spread
     share, axes = np.linalg.eigh(scaled.T @ scaled / len(scaled))
-    axes = axes[:, ::-1][:, :channels]
+    axes = axes[:, share > 1e-6 * share.max()][:, ::-1][:, :channels]  # few cells span few axes
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])  # either sign is an axis
     return mean.astype("f4"), (axes / spread[:, None] / math.sqrt(max(share.mean(), 1e-12))).astype("f4")
 

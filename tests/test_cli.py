@@ -36,3 +36,10 @@ def test_bench_lists_what_there_is_when_it_does_not_know_the_name():
     result = run.invoke(cli.app, ["bench", "nothing"])
     assert result.exit_code == 2
     assert "evidence" in result.output
+
+
+def test_bench_refuses_an_option_that_a_benchmark_does_not_have(monkeypatch):
+    monkeypatch.setattr(evidence, "run", lambda data=None: "a table")
+    result = run.invoke(cli.app, ["bench", "evidence", "--seeds", "2"])
+    assert result.exit_code == 2
+    assert "--seeds" in result.output
