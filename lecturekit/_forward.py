@@ -247,7 +247,7 @@ def _swap(value: Any, known: dict[int, Tensor]) -> Any:
 def _unfollowed() -> ValueError:
     return ValueError(
         "layer must be named for this network: the steps from its last feature map to its answer "
-        "could not be followed"
+        "could not be followed (a transformer, for one, goes on with tokens in place of maps)"
     )
 
 
