@@ -469,7 +469,7 @@ def test_page_without_a_kernel_has_the_still_and_its_words():
     data, metadata = widget._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
     assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).size[0] > 300
-    assert len(data["image/png"]) < 120_000
+    assert len(data["image/png"]) < 150_000
     alt = metadata["image/png"]["alt"]
     assert alt.startswith("A picture of 60 × 40 pixels to draw labels on: 1 box of cat; 1 point of dog; ")
     assert data["text/plain"] == "Annotator, 7 labels: run this cell to draw"

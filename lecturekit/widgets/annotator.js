@@ -507,39 +507,43 @@ class BrushTool extends Tool {
   get holds() { return true; }
 
   press(p) {
-    const { view } = this;
-    const chosen = view.selected?.kind === "mask" ? view.selected : null;
-    const label = chosen ?? (this.value ? null : view.under(p, "mask"));
-    if (!label && !this.value) return view.say("There is no mask here to rub out.");
-    if (label) view.select(label.id);
-    this.label = label;
-    const { H, W } = view;
-    const mask = label ? view.maskOf(label).slice() : new Uint8Array(H * W);
-    this.draft = { kind: "mask", mask, class_index: label?.class_index ?? view.classIndex, begun: false };
     this.last = p;
+    this.begin(p);
     this.drag([p]);
   }
 
+  /** Take up the selected mask; the brush begins one where there is none, the eraser waits until it meets one. */
+  begin(p) {
+    const { view } = this;
+    const { H, W } = view;
+    const chosen = view.selected?.kind === "mask" ? view.selected : null;
+    const label = chosen ?? (this.value ? null : view.under(p, "mask"));
+    if (!label && !this.value) return;
+    if (label) view.select(label.id);
+    this.label = label;
+    const mask = label ? view.maskOf(label).slice() : new Uint8Array(H * W);
+    this.draft = { kind: "mask", mask, class_index: label?.class_index ?? view.classIndex, begun: false };
+  }
+
   drag(points) {
-    if (!this.draft) return;
     const { H, W, width } = this.view;
     for (const p of points) {
-      this.view.touched(stroke(this.draft.mask, H, W, this.last, p, width, this.value));
+      if (!this.draft) this.begin(p);
+      if (this.draft) this.view.touched(stroke(this.draft.mask, H, W, this.last, p, width, this.value));
       this.last = p;
     }
   }
 
   release() {
-    if (!this.draft) return;
+    if (!this.draft) return this.view.say("There is no mask here to rub out.");
     const { H, W } = this.view;
     const { mask } = this.draft;
-    const old = this.label;
     this.cancel();
     const counts = encode(mask, H, W);
     this.view.masks.set(counts, mask);
-    if (counts.length === 1) old ? this.view.remove(old.id) : undefined;
-    else if (old) this.view.change({ ...old, counts });
-    else this.view.add({ kind: "mask", points: [], size: [H, W], counts }, true);
+    if (!this.label) this.view.add({ kind: "mask", points: [], size: [H, W], counts }, true);
+    else if (counts.length > 1) this.view.change({ ...this.label, counts });
+    else this.view.remove(this.label.id);
   }
 }
 
@@ -750,7 +754,7 @@ function remember(compute) {
   let known;
   let result;
   return (...inputs) => {
-    if (!known || inputs.some((input, i) => input !== known[i])) {
+    if (known?.length !== inputs.length || inputs.some((input, i) => input !== known[i])) {
       result = compute(...inputs);
       known = inputs;
     }
@@ -885,8 +889,8 @@ class Stage {
     if (label.kind === "image_class") return;
     const colour = this.view.colour(label.class_index);
     drawLabel(context, at, this.scale, label, colour);
-    const [x, y] = label.kind === "mask" ? this.view.maskCorner(label) : bounds(label.points);
-    drawTag(context, at([x, y]), String(label.class_index), colour);
+    const [x, y] = at(label.kind === "mask" ? this.view.maskCorner(label) : bounds(label.points));
+    drawTag(context, label.kind === "point" ? [x + 9, y + 7] : [x, y], String(label.class_index), colour);
   }
 
   /** What is under the hand: the selected label with its handles, the draft, the cursor. */
@@ -1627,10 +1631,10 @@ class Annotator {
 
   /** Below the picture: zoom, the width of the pen, and what ends a drawing on a screen without keys. */
   bar() {
-    this.zoomed = element("output", { className: "lka-zoom", "aria-label": "Zoom" });
+    this.zoomed = element("span", { className: "lka-zoom" });
     this.slider = focusable("input", { type: "range", id: this.id("width"), min: 1, max: this.widest, step: 1 });
     this.slider.addEventListener("input", () => this.setWidth(+this.slider.value));
-    this.thick = element("output", { htmlFor: this.id("width") });
+    this.thick = element("span", { className: "lka-thick" });
     this.pen = element("div", { className: "lka-pen" },
       element("label", { htmlFor: this.id("width") }, "Width"), this.slider, this.thick);
     this.close = this.button("Close outline", "Close the outline", () => this.enter());
