@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import io
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -157,14 +158,16 @@ class BoxLab(anywidget.AnyWidget):
 
     def _title(self) -> str:
         known = self._known.items()
-        return ", ".join(f"{control.label} {self.values[name]}" for name, control in known)
+        return ", ".join(f"{control.label}: {self.values[name]}" for name, control in known)
 
 
 def lab_still(drawn: Drawn, title: str, box: Sequence[float] | None = None) -> bytes:
     """The lab's picture for one state as PNG, with the values above it and the words below."""
     with matplotlib.rc_context(plots.STYLE):
-        figure = plots.pictures([drawn.picture], [title], [[box]] if box else None, width=3.6)
-        figure.supxlabel(drawn.words, fontsize=9)
+        figure = plots.pictures(
+            [drawn.picture], [textwrap.fill(title, 40)], [[box]] if box else None, width=2.3
+        )
+        figure.supxlabel(textwrap.fill(drawn.words, 44), fontsize=9)
         file = io.BytesIO()
         figure.savefig(
             file, format="png", dpi=plots.STYLE["figure.dpi"], bbox_inches="tight", facecolor="white"
