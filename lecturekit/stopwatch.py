@@ -177,7 +177,7 @@ def tasks() -> tuple[Task, ...]:
 
 
 def _task(number: int, index: int, k: int) -> Task:
-    scene = scenes.scene(index, seed=1, size=320, clutter=1.5)
+    scene = scenes.scene(index, seed=1, size=320, clutter=1.5, noise=2)
     c = int(scene.classes[k])
     box = tuple(int(v) for v in scene.boxes[k])
     name = f"{scene.colours[k]} {scenes.CLASSES[c]}"
