@@ -1,0 +1,56 @@
+"""The arrows between image labels, boxes and pixels to try: choose an arrow and a scene, see it at work."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from lecturekit import levels, plots
+from lecturekit.widgets.box_lab import BoxLab, Choice, Drawn, Slider
+
+#: Pixels of the picture to one of the page, for sharp displays.
+SCALE = 1.6
+
+
+class ArrowLab(BoxLab):
+    """A list of arrows and a slider of scenes in front of `levels.figure`.
+
+    Args:
+        board: all arrows run on some scenes, from `levels.run_all`.
+        arrow: name of the arrow that is shown first.
+        scene: number of the scene that is shown first.
+    """
+
+    def __init__(self, board: levels.Board, arrow: str = "box → pixels", scene: int = 0):
+        controls = {
+            "arrow": Choice("arrow", tuple(levels.ARROWS), arrow),
+            "scene": Slider("scene", 0, max(1, len(board.scenes) - 1), 1, scene),
+        }
+        super().__init__(lambda arrow, scene: drawn(board, arrow, round(scene)), controls)
+
+    def __repr__(self) -> str:
+        return "ArrowLab: run this cell to follow the arrows yourself"
+
+    def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
+        """The live view, and beside it the same picture for pages without a kernel."""
+        data, metadata = super()._repr_mimebundle_(**options)
+        file = io.BytesIO()
+        Image.fromarray(self._drawn.picture).save(file, "png")
+        still = base64.b64encode(file.getvalue()).decode("ascii")
+        width = round(self._drawn.picture.shape[1] / SCALE)
+        return data | {"image/png": still}, metadata | {"image/png": {"alt": self.words, "width": width}}
+
+
+def drawn(board: levels.Board, arrow: str, scene: int) -> Drawn:
+    """`levels.figure` as a picture, with `levels.words`."""
+    figure = levels.figure(board, arrow, scene)
+    file = io.BytesIO()
+    dpi = SCALE * plots.STYLE["figure.dpi"]
+    figure.savefig(file, format="png", dpi=dpi, facecolor="white")
+    plt.close(figure)
+    with Image.open(file) as picture:
+        return Drawn(np.array(picture.convert("RGB")), levels.words(board, arrow, scene))
