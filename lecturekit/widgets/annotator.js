@@ -677,7 +677,7 @@ function drawScribble(context, at, points, thick, colour) {
 function drawTag(context, [x, y], text, colour) {
   context.font = "bold 11px system-ui, sans-serif";
   const width = context.measureText(text).width + 8;
-  const [left, top] = [Math.max(x - 1, 0), Math.max(y - 15, 0)];
+  const [left, top] = x < -1 || y < -1 ? [x - 1, y - 15] : [Math.max(x - 1, 0), Math.max(y - 15, 0)];
   context.fillStyle = colour;
   context.fillRect(left, top, width, 14);
   context.fillStyle = light(colour) ? "#000" : "#fff";
@@ -849,7 +849,7 @@ class Stage {
 
   /** A context that draws in CSS pixels on an empty canvas, and what brings points of the picture there. */
   begin(canvas, clip) {
-    const context = canvas.getContext("2d");
+    const context = canvas.getContext("2d", { alpha: canvas !== this.layers[0] }); // the photo covers its layer
     const density = canvas.width / this.wide;
     const { scale, look } = this;
     context.setTransform(1, 0, 0, 1, 0, 0);
@@ -858,7 +858,7 @@ class Stage {
       context.rect(...clip);
       context.clip();
     }
-    context.clearRect(...clip ?? [0, 0, canvas.width, canvas.height]);
+    if (canvas !== this.layers[0]) context.clearRect(...clip ?? [0, 0, canvas.width, canvas.height]);
     context.setTransform(density, 0, 0, density, 0, 0);
     return { context, at: ([x, y]) => [(x - look.x) * scale, (y - look.y) * scale] };
   }
@@ -867,7 +867,7 @@ class Stage {
   lay({ context, at }, picture, smooth) {
     const { H, W } = this.view;
     context.imageSmoothingEnabled = smooth;
-    context.imageSmoothingQuality = this.pointers.size || this.moving ? "low" : "high";
+    context.imageSmoothingQuality = this.moving ? "low" : "high"; // sharp again when it rests
     context.drawImage(picture, ...at([0, 0]), W * this.scale, H * this.scale);
   }
 
@@ -1326,6 +1326,8 @@ class Annotator {
     [this.H, this.W] = model.get("_size");
     this.classes = model.get("_classes");
     this.masks = new WeakMap();
+    this.late = null; // the clock that says that saving takes long
+    this.isLate = false;
     this.selectedId = null;
     this.watch = new Stopwatch();
     this.labels = new Labels(model, () => this.changed());
@@ -1696,16 +1698,26 @@ class Annotator {
     this.zoomed.textContent = `${Math.round(100 * this.stage.look.zoom)} %`;
   }
 
-  /** Whether everything is on disk; said to be under way only when that takes a while. */
+  /** Whether everything is on disk, and why not. */
   updateState() {
     const note = this.model.get("_note");
     this.note.hidden = !note;
     if (this.note.textContent !== note) this.note.textContent = note;
+    const drawn = this.labels.records.some(({ edit }) => edit > 0);
+    if (this.labels.waiting.size) {
+      this.late ??= setTimeout(() => this.sayLate(), 1500);
+      if (!this.isLate) this.state.textContent = "Saving …";
+      return;
+    }
     clearTimeout(this.late);
-    if (!this.labels.waiting.size) this.state.textContent = this.labels.list.length ? "All labels are saved." : "";
-    else this.late = setTimeout(() => {
-      this.state.textContent = note ? "" : "Not saved yet: the kernel is busy or gone. Your labels are kept in this browser.";
-    }, 1500);
+    this.late = null;
+    this.isLate = false;
+    this.state.textContent = drawn ? "All labels are saved." : "";
+  }
+
+  sayLate() {
+    this.isLate = true;
+    this.state.textContent = "Not saved yet. Your labels are kept in this browser until the kernel has time for them.";
   }
 
   /** Follow the model and the size of the screen; gives the function that ends it. */
