@@ -1,5 +1,7 @@
 """The stopwatch lab: measures against the truth, files without names, a class with bad files among them."""
 
+import base64
+import io
 import json
 import math
 import os
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import pyplot as plt
+from PIL import Image
 from scipy import ndimage
 
 from lecturekit import annotation, stopwatch
@@ -377,6 +380,7 @@ def test_the_lab_walks_the_steps_and_keeps_the_labels(data):
     for n in range(4):
         lab.do("next")
         assert lab.at == n
+        assert lab._shown.class_index == tasks()[steps()[n][1]].class_index
         lab._shown.labels = drawn[steps()[n]]
     assert lab.labels == {step: drawn[step] for step in steps()[:4]}
     assert "image class" in lab._bar.status
@@ -401,6 +405,6 @@ def test_the_lab_ends_and_has_a_still_picture(data):
     lab.do("next")
     assert lab.at == 59
     bundle, metadata = lab._repr_mimebundle_()
-    assert bundle["image/png"]
-    assert "320" in metadata["image/png"]["alt"]
+    assert Image.open(io.BytesIO(base64.b64decode(bundle["image/jpeg"]))).size == (320, 320)
+    assert "Draw the outline" in metadata["image/jpeg"]["alt"]
     assert "0 of 60" in repr(lab)

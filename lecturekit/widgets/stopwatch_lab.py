@@ -12,7 +12,7 @@ from pathlib import Path
 
 import anywidget
 import traitlets as t
-from ipywidgets import Box, VBox
+from ipywidgets import VBox
 from PIL import Image
 
 from lecturekit import stopwatch, storage
@@ -51,7 +51,7 @@ class StopwatchLab(VBox):
                 self._heard(step, kept.labels)
                 kept.close()
         self.at, self._shown = -1, None
-        self._bar, self._holder = _Bar(), Box()
+        self._bar, self._holder = _Bar(layout={"width": "100%"}), VBox(layout={"width": "100%"})
         super().__init__([self._bar, self._holder])
         self._bar.observe(lambda change: self.do(change["new"][1]), "_asked")
         self._tell()
@@ -93,6 +93,7 @@ class StopwatchLab(VBox):
         """A new annotator for the step, whose stopwatch starts when its picture is there."""
         old, step = self._shown, self._steps[self.at]
         self._shown = _annotator(step)
+        self._shown.layout = {"width": "100%", "flex": "0 0 auto"}  # or a box leaves it no room
         self._shown.observe(lambda change: self._heard(step, change["new"]), "labels")
         self._holder.children = [self._shown]
         if old is not None:
@@ -132,24 +133,15 @@ class StopwatchLab(VBox):
         )
 
     def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
-        """The live view, and for pages without a kernel the still picture of the step."""
-        step = self._steps[max(self.at, 0)]
-        still = _annotator(step)
-        data, metadata = still._repr_mimebundle_()
-        still.close()
-        live = super()._repr_mimebundle_(**options)
-        live = live[0] if isinstance(live, tuple) else live
-        picture = {"image/png": _smaller(data["image/png"]), "text/plain": repr(self)}
-        return live | picture, {"image/png": metadata["image/png"]}
-
-
-def _smaller(png: str) -> str:
-    """A picture (base64) at half its size and in few colours: it only stands in for the live one."""
-    with Image.open(io.BytesIO(base64.b64decode(png))) as full:
-        small = full.convert("RGB").resize((full.width // 2, full.height // 2), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    small.quantize(40, kmeans=1, dither=Image.Dither.NONE).save(file, "png", optimize=True)
-    return base64.b64encode(file.getvalue()).decode("ascii")
+        """The live view, and for pages without a kernel the picture of the step."""
+        bundle = super()._repr_mimebundle_(**options)
+        live = bundle[0] if isinstance(bundle, tuple) else bundle
+        file, (kind, number) = io.BytesIO(), self._steps[max(self.at, 0)]
+        Image.fromarray(stopwatch.tasks()[number].image).save(file, "jpeg", quality=80)
+        still = {"image/jpeg": base64.b64encode(file.getvalue()).decode("ascii"), "text/plain": repr(self)}
+        asked = stopwatch.tasks()[number].prompt(kind)
+        alt = f"A picture of things on a ground. {asked} Run this cell to do so."
+        return live | still, {"image/jpeg": {"alt": alt}}
 
 
 def _key(step: tuple[str, int]) -> str:
@@ -161,5 +153,8 @@ def _saved(step: tuple[str, int]) -> Path:
 
 
 def _annotator(step: tuple[str, int]) -> Annotator:
-    kind, number = step
-    return Annotator(stopwatch.tasks()[number].image, CLASSES, key=_key(step), kinds=[kind])
+    """With the class already chosen: what is timed is the label of an object whose class is known."""
+    kind, task = step[0], stopwatch.tasks()[step[1]]
+    annotator = Annotator(task.image, CLASSES, key=_key(step), kinds=[kind])
+    annotator.class_index = task.class_index
+    return annotator
