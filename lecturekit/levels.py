@@ -316,7 +316,7 @@ def figure(board: Board, name: str = "box → pixels", scene: int = 0) -> Figure
     if not 0 <= scene < len(board.scenes):
         raise ValueError(f"scene must lie in 0..{len(board.scenes) - 1}, got {scene!r}")
     with matplotlib.rc_context(plots.STYLE):
-        drawing = plt.figure(figsize=(5.4, 4.9))
+        drawing = plt.figure(figsize=(5.0, 4.5))
         top, bottom = drawing.subfigures(2, 1, height_ratios=(1.25, 1))
         _draw_graph(top.subplots(), board, name)
         _draw_steps(bottom.subplots(1, 3), board, ARROWS[name], scene)

@@ -254,7 +254,7 @@ def test_bad_input_to_priors_is_refused_by_name(name):
         call()
 
 
-# ------------------------------------------------------------------------- the exercises say what the library does
+# --------------------------------------------------------------- the exercises say what the library does
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from lecturekit import levels, plots
 from lecturekit.widgets.box_lab import BoxLab, Choice, Drawn, Slider
 
 #: Pixels of the picture to one of the page, for sharp displays.
-SCALE = 1.6
+SCALE = 1.5
 
 
 class ArrowLab(BoxLab):
