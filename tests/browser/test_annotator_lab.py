@@ -61,8 +61,13 @@ class Drawing:
         box = self.canvas.bounding_box()
         return box["x"] + x / W * box["width"], box["y"] + y / H * box["height"]
 
+    def on(self, x, y):
+        """A point of the picture as Playwright wants it, which then waits until nothing moves any more."""
+        box = self.canvas.bounding_box()
+        return {"x": x / W * box["width"], "y": y / H * box["height"]}
+
     def drag(self, *points):
-        self.page.mouse.move(*self.at(*points[0]))
+        self.canvas.hover(position=self.on(*points[0]))
         self.page.mouse.down()
         for point in points[1:]:
             self.page.mouse.move(*self.at(*point))
@@ -70,7 +75,7 @@ class Drawing:
 
     def click(self, *points):
         for point in points:
-            self.page.mouse.click(*self.at(*point))
+            self.canvas.click(position=self.on(*point))
 
     def press(self, *keys):
         for key in keys:
