@@ -251,7 +251,7 @@ def cut_energy(mask, unary, pairwise):
 )
 
 
-def _agreement(a, b, inside):
+def _agreed_labels(a, b, inside):
     labels = np.where(inside, 255, 0).astype(np.uint8)
     agreed = (a == b) & (a > 0)
     labels[agreed] = a[agreed]
@@ -271,23 +271,23 @@ def _where_both(a, b, inside, labels, rest):
     return np.where(agreed, labels, rest).astype(np.uint8)
 
 
-agreement = Exercise(
-    name="agreement",
+agreed_labels = Exercise(
+    name="agreed_labels",
     title="What two label makers agree on",
     difficulty=1,
     minutes=5,
     why="This is the best single recipe of the paper, and it is three lines.",
     task=(
         "`a` and `b` are label maps, uint8 `(H, W)`, of the same picture, and `inside` is a bool `(H, W)` "
-        "that is True inside some box. Write `agreement(a, b, inside)`: where both name the same class, that "
-        "class; elsewhere inside the boxes 255 (ignore); outside 0."
+        "that is True inside some box. Write `agreed_labels(a, b, inside)`: where both name the same class, "
+        "that class; elsewhere inside the boxes 255 (ignore); outside 0."
     ),
     stub='''
-def agreement(a, b, inside):
+def agreed_labels(a, b, inside):
     """Label map uint8 (H, W): the class where a and b agree on one, 255 elsewhere inside, 0 outside."""
     ...  # your code
 ''',
-    reference=_agreement,
+    reference=_agreed_labels,
     cases=lambda: [_label_maps(0), _label_maps(1)],
     hints=(
         "Begin with a map that says 255 inside and 0 outside. Which pixels do you then know better?",
