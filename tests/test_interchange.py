@@ -271,6 +271,20 @@ def test_what_another_tool_changed_is_believed_and_the_time_stays():
     assert changed["extreme-1"] == EVERY_KIND[4]
 
 
+VOC = Path(os.environ.get("LECTUREKIT_VOC", Path(__file__).parents[2] / "shared/data/voc2012_subset"))
+
+
+@pytest.mark.skipif(not (VOC / "Annotations").is_dir(), reason=f"no VOC folder {VOC.name} (LECTUREKIT_VOC)")
+def test_real_voc_files_come_in_and_survive_coco(tmp_path):
+    found, names = read_voc(VOC, voc.CLASSES[1:])
+    by_name = {Path(p.file_name).stem: p for p in found}
+    pictures = voc.VOC(VOC, sorted(p.stem for p in (VOC / "ImageSets/Segmentation").glob("*.txt"))[0])
+    for k in range(0, len(pictures), max(1, len(pictures) // 20)):
+        boxes = [shapes.box_of(x) for x in by_name[pictures.names[k]].labels]
+        assert np.array_equal(np.reshape(boxes, (-1, 4)), pictures[k].boxes)
+    assert read_coco(write_coco(tmp_path / "coco.json", found, names)) == (found, names)
+
+
 XML = """<annotation><folder>VOC2012</folder><filename>x.jpg</filename>
 <size><width>16</width><height>12</height><depth>3</depth></size>
 <object><name>dog</name><bndbox><xmax>9</xmax><xmin>4</xmin><ymin>3</ymin><ymax>11.0</ymax></bndbox></object>
