@@ -243,7 +243,9 @@ class Labels {
 
   send() {
     this.model.set("_records", [...this.records]);
-    this.model.save_changes();
+    try {
+      this.model.save_changes();
+    } catch { /* the kernel has gone; what waits is sent by the next view */ }
   }
 
   /** The kernel has something: other tabs' labels, or the news that ours are on disk. */

@@ -3,10 +3,12 @@
 The picture travels to the browser once; drawing happens there (``annotator.js``), and at the end of each
 gesture the label comes back and is saved at once, below ``storage.data_dir()/"annotations"``. A widget made
 again with the same key has them all, also after a restart of the kernel. Two widgets of one key, in two
-tabs or two notebooks, add to each other's labels and never overwrite them.
+tabs or two notebooks, add to each other's labels and never overwrite them::
 
->>> annotator = Annotator(image, ["cat", "dog"], key="first try")     # doctest: +SKIP
->>> boxes = annotator.shapes("box") or DEMO_BOXES                     # a later cell; it never waits
+    annotator = Annotator(image, ["cat", "dog"], key="first try")
+    annotator                                            # the last line of a cell
+
+    boxes = annotator.shapes("box") or DEMO_BOXES        # a later cell; it never waits for a person
 """
 
 from __future__ import annotations

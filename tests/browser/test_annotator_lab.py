@@ -102,9 +102,8 @@ class Drawing:
         self.notebook = type(self.notebook)(self.page, self.lab, self.notebook.name)
 
     def restart(self):
-        """A new kernel in the place of the old one, and the cell of the annotator is run again."""
+        """A new kernel in the place of the old one; it knows nothing of the annotator that is on the page."""
         self.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-        self.notebook.run_cell(0)
 
 
 def test_kernel_has_exactly_what_was_drawn_after_reload_and_restart(drawing, axe):
@@ -146,7 +145,12 @@ def test_kernel_has_exactly_what_was_drawn_after_reload_and_restart(drawing, axe
     drawing.kernel_has(*labels)
 
     drawing.restart()
-    drawing.find(5)
+    drawing.click((160, 200))  # nobody hears of it
+    expect(drawing.page.locator(".lka-item")).to_have_count(6)
+    expect(drawing.page.locator(".lka-state")).to_contain_text("Not saved yet")
+    drawing.notebook.run_cell(0)
+    drawing.find(6)
+    labels.append("point 2 [[160, 200]]")
     drawing.kernel_has(*labels)
     drawing.canvas.focus()
     drawing.press("b", "Space", "ArrowRight", "Shift+ArrowDown", "Space")  # by keyboard alone
