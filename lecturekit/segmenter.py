@@ -141,10 +141,14 @@ class Features:
         """Height and width of each picture in cells, int ``(N, 2)``."""
         return self.pictures.cells
 
-    def batch(self, chosen: Sequence[int]) -> Tensor:
-        """Float32 features ``(B, C, h, w)`` of some pictures, no wider than the widest of them."""
+    def batch(self, chosen: Sequence[int], thin: int = 1, start: tuple[int, int] = (0, 0)) -> Tensor:
+        """Float32 features ``(B, C, h, w)`` of some pictures, no wider than the widest of them.
+
+        With `thin`, only every thin-th cell each way from the row and column `start` on.
+        """
         height, width = self.cells[list(chosen)].max(0)
-        return torch.from_numpy(np.stack([self.values[k, :, :height, :width] for k in chosen]).astype("f4"))
+        rows, columns = (slice(s, n, thin) for s, n in zip(start, (height, width), strict=True))
+        return torch.from_numpy(np.stack([self.values[k, :, rows, columns] for k in chosen]).astype("f4"))
 
 
 def features(
@@ -382,6 +386,8 @@ class Settings:
         rate: highest learning rate (AdamW; it rises over the first tenth, then falls along a cosine).
         decay: AdamW's weight decay.
         batch: pictures a step.
+        thin: a step looks at every thin-th cell each way, from a random one on. Neighbours are alike, so that
+            more pictures a step teach more than all cells of a few; for heads of one cell only.
         finetune: train the whole network; its own learning rate is a tenth of `rate`.
     """
 
@@ -391,13 +397,16 @@ class Settings:
     rate: float = 2e-3
     decay: float = 0.01
     batch: int = 8
+    thin: int = 1
     finetune: bool = False
 
     def __post_init__(self):
         if self.head not in HEADS:
             raise ValueError(f"head must be one of {', '.join(HEADS)}, got {self.head!r}")
-        for name in ("hidden", "epochs", "batch"):
+        for name in ("hidden", "epochs", "batch", "thin"):
             _check_whole(name, getattr(self, name), 1)
+        if self.thin > 1 and (self.finetune or self.head == "context"):
+            raise ValueError(f"thin must be 1 where cells look at their neighbours, got {self.thin}")
         for name, least in (("rate", 1e-12), ("decay", 0.0)):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not least <= value < math.inf:
@@ -492,6 +501,8 @@ def _fit(
 ) -> None:
     """Train `module` in place."""
     fabric = _fabric(device)
+    if device.type == "cuda":
+        module.to(memory_format=torch.channels_last)
     steps = options.epochs * math.ceil(len(targets) / options.batch)
     optimiser = torch.optim.AdamW(_groups(module, options), weight_decay=options.decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: _share_of_rate(k, steps))
@@ -503,10 +514,10 @@ def _fit(
         with _seeded(seed, epoch, device):
             _set_training(module)
             for chosen in torch.randperm(len(targets)).split(options.batch):
-                x = source.batch(chosen.tolist()).to(device)
+                x, wanted = _some_cells(source, targets, chosen, options.thin, device)
                 if device.type == "cuda":
                     x = x.to(memory_format=torch.channels_last)
-                loss = _loss(wrapped(x), targets[chosen].to(device), weights)
+                loss = _loss(wrapped(x), wanted, weights)
                 optimiser.zero_grad()
                 fabric.backward(loss)
                 optimiser.step()
@@ -514,6 +525,18 @@ def _fit(
         bar.set_postfix(loss=f"{loss.item():.3f}")
         if file is not None:
             _save(file, name, epoch + 1, module, optimiser, schedule)
+
+
+def _some_cells(
+    source: Features | Pictures, targets: Tensor, chosen: Tensor, thin: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """What goes into a step and what should come out, of all cells of some pictures or every thin-th."""
+    if thin == 1:
+        return source.batch(chosen.tolist()).to(device), targets[chosen].to(device)
+    least = source.cells[chosen].min()
+    row, column = torch.randint(min(thin, int(least)), (2,)).tolist()
+    x = source.batch(chosen.tolist(), thin, (row, column))
+    return x.to(device), targets[chosen][..., row::thin, column::thin].to(device)
 
 
 def _loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

@@ -177,6 +177,23 @@ def test_a_student_learns_two_halves(small, kind):
         np.testing.assert_allclose(p.sum(0), 1, atol=1e-5)
 
 
+def test_thin_cells_and_their_targets_belong_together(small):
+    """Features and targets of a thinned step are those of the same cells; a thinned student learns as "
+    "well."""
+    found, masks = small
+    shares = label_shares(masks, found, 2)
+    torch.manual_seed(0)
+    x, wanted = segmenter._some_cells(found, shares, torch.tensor([2, 0]), 3, torch.device("cpu"))
+    torch.manual_seed(0)
+    row, column = torch.randint(3, (2,)).tolist()
+    np.testing.assert_array_equal(x, found.values[[2, 0], :, row::3, column::3].astype("f4"))
+    assert torch.equal(wanted, shares[[2, 0], :, row::3, column::3])
+    student = train(found, masks, 2, thin=2, head="two_layer", **(QUICK | {"epochs": 20}))
+    assert all((a == b).mean() > 0.9 for a, b in zip(student.labels(found), masks, strict=True))
+    with pytest.raises(ValueError, match="thin"):
+        train(found, masks, 2, thin=2, head="context", **QUICK)
+
+
 def test_ignored_pixels_teach_nothing(small):
     """Whatever a pixel of label 255 shows, the student is the same; and wrong labels there would matter."""
     found, masks = small

@@ -8,27 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..bootstrap import FOUND, RECIPES, TRICKS, Boxed, Data, History, bootstrap, reset_small, voc_data
+from ..bootstrap import FOUND, PAPER_IOU, RECIPES, Boxed, Data, History, bootstrap, voc_data
 from ..storage import data_dir, write_atomic
 
 #: Longer side of the pictures and labels, in pixels, and as the network sees them.
 SIDE, SEEN = 160, 384
-#: How a student is trained.
-STUDENT = {"head": "two_layer", "epochs": 8, "rate": 2e-3, "batch": 8}
-#: An object fills half its box on average, so the paper's half would throw away every second right answer.
-LEAST = 0.25
-MENDED = tuple(partial(reset_small, least=LEAST) if trick is reset_small else trick for trick in TRICKS)
+#: How a student is trained. On the tuning part, full masks gave a mean IoU of 32 % with a linear head, 34 %
+#: with eight epochs of two layers on all cells, and 37 % with forty on every third cell each way.
+STUDENT = {"head": "two_layer", "epochs": 24, "rate": 2e-3, "batch": 8, "thin": 3}
 
 #: The paper's order, from worst to best (Khoreva et al., CVPR 2017), and the share of full supervision that
 #: its best recipe reaches on VOC 2012 val.
 ORDER = ("naive", "box", "grabcut_plus", "mcg_and_grabcut_plus", "full")
-PAPER_SHARE = 0.951
+PAPER_SHARE = PAPER_IOU["mcg_and_grabcut_plus"] / PAPER_IOU["full"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +91,7 @@ def _fewer(data: Data, count: int, held_out: int) -> Data:
 
 def _runs(data: Data, recipe: str, seeds: int, rounds: int) -> list[History]:
     several = RECIPES[recipe].rounds > 1
-    tricks = MENDED if RECIPES[recipe].tricks else ()
-    options = STUDENT | {"side": SEEN, "tricks": tricks, "progress": True}
+    options = STUDENT | {"side": SEEN, "progress": True}
     return [bootstrap(data, recipe, rounds if several else 1, seed, **options) for seed in range(seeds)]
 
 
