@@ -493,7 +493,7 @@ after_boxes = Quiz(
             "Which statement does a tight box make for certain?",
             [
                 Option(
-                    "All of its pixels belong to the object",
+                    "All of its pixels belong to the object, but for a few along the border",
                     False,
                     "In our scenes, and in VOC, about half of them do.",
                 ),

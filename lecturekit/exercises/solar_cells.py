@@ -277,7 +277,7 @@ def blind(marked):
         Mistake(
             "unmarked",
             lambda marked: 1 - marked.mean(),
-            "That is the chance to *miss*.",
+            "That is the chance to *miss*; wanted is the chance to hit.",
         ),
     ],
 )
