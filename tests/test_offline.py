@@ -41,7 +41,7 @@ assert not os.access(checkout, os.W_OK) and not os.access(elsewhere, os.W_OK)
 assert not storage.is_temporary(storage.data_dir())
 
 notebook = nbformat.read(elsewhere / sys.argv[1], as_version=4)
-execute(notebook, elsewhere, {}, timeout=300)
+execute(notebook, elsewhere, {}, timeout=600)
 print("kept in", storage.data_dir())
 """
 
