@@ -585,6 +585,16 @@ anything = st.recursive(
 )
 
 
+def assert_clean(pictures, names):
+    """What was read is what a checked label is, and nothing else: it can be checked again and drawn."""
+    for picture in pictures:
+        assert not Path(picture.file_name).is_absolute()
+        assert ".." not in Path(picture.file_name).parts
+        for label in picture.labels:
+            assert shapes.checked(label, picture.size, len(names)) == label
+            assert shapes.rasterise(label, picture.size).shape == tuple(picture.size)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(["images", "annotations", "categories"]),
@@ -597,7 +607,7 @@ def test_whatever_stands_in_coco_is_read_or_refused(part, key, value):
     content = coco({"bbox": [1, 1, 2, 2], "segmentation": [[1, 1, 5, 1, 4, 4]]})
     content[part][0][key] = value
     with suppress(ValueError):
-        from_coco(content)
+        assert_clean(*from_coco(content))
 
 
 @settings(max_examples=100, deadline=None)
@@ -609,7 +619,8 @@ def test_whatever_stands_in_labelme_is_read_or_refused(key, value):
     content = labelme(thing("polygon", [[1, 1], [5, 1], [4, 4]]))
     (content if key in content else content["shapes"][0])[key] = value
     with suppress(ValueError):
-        from_labelme(content)
+        picture, names = from_labelme(content)
+        assert_clean([picture], names)
 
 
 def test_interchange_examples():
