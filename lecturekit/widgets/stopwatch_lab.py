@@ -153,8 +153,9 @@ def _saved(step: tuple[str, int]) -> Path:
 
 
 def _annotator(step: tuple[str, int]) -> Annotator:
-    """With the class already chosen: what is timed is the label of an object whose class is known."""
+    """With the class chosen where an object is drawn, whose class is known; ticking starts without a hint."""
     kind, task = step[0], stopwatch.tasks()[step[1]]
     annotator = Annotator(task.image, CLASSES, key=_key(step), kinds=[kind])
-    annotator.class_index = task.class_index
+    if kind != "image_class":
+        annotator.class_index = task.class_index
     return annotator
