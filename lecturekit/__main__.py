@@ -3,9 +3,9 @@
 import sys
 
 try:
-    from lecturekit.cli import app
+    from lecturekit.upkeep.cli import app
 except ImportError as missing:  # too old a Python, or no packages: the doctor looks at it all the same
-    from lecturekit import doctor
+    from lecturekit.upkeep import doctor
 
     print(f"({missing})")
     sys.exit(doctor.main())

@@ -12,8 +12,8 @@ import scipy.stats
 import torch
 from torch import Tensor, nn
 
-from ._forward import undisturbed
-from .maps import check_maps, component_boxes, normalise
+from .evidence._forward import undisturbed
+from .evidence.maps import check_maps, component_boxes, normalise
 
 Array = np.ndarray | Tensor | Sequence
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from . import maps as _maps
+from .evidence import maps as _maps
 
 #: Okabe and Ito's eight colours (2008), told apart with any common colour vision; class k has colour k.
 PALETTE = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from lecturekit import __version__
-from lecturekit.rules import machine_traces
-from lecturekit.storage import ROOT
+from lecturekit.kit.storage import ROOT
+from lecturekit.upkeep.rules import machine_traces
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "data/README.md")
 

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from traitlets.config import Config
 
-from lecturekit.storage import ROOT
+from lecturekit.kit.storage import ROOT
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "notebooks").is_dir(), reason="an installed copy has no notebooks"

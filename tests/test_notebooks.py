@@ -9,9 +9,9 @@ import pytest
 
 from lecturekit import exercises
 from lecturekit.exercises.quiz import quizzes_in, still_html
-from lecturekit.refresh import clean
-from lecturekit.rules import OUTPUT_RULES, TEXT_RULES
-from lecturekit.storage import ROOT
+from lecturekit.kit.storage import ROOT
+from lecturekit.upkeep.refresh import clean
+from lecturekit.upkeep.rules import OUTPUT_RULES, TEXT_RULES
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EVERY = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lecturekit.storage import ROOT
+from lecturekit.kit.storage import ROOT
 
 NOTEBOOKS = ("00_start_here", "05_class_activation_maps")
 
@@ -32,8 +32,8 @@ fcntl.ioctl(card, 0x8914, struct.pack("16sH", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
 assert [name for _, name in socket.if_nameindex()] == ["lo"]
 
 import nbformat
-from lecturekit import storage
-from lecturekit.refresh import execute
+from lecturekit.kit import storage
+from lecturekit.upkeep.refresh import execute
 
 checkout, elsewhere = Path(os.environ["CHECKOUT"]), Path(os.environ["ELSEWHERE"])
 assert storage.ROOT == checkout

@@ -1,4 +1,4 @@
-"""Every recipe of `lecturekit.bootstrap` on a VOC folder: how good are labels from boxes, and their students?
+"""Every recipe of `learning.bootstrap` on a VOC folder: how good are labels from boxes, and their students?
 
 The settings below were chosen on the training list alone (students of its first three quarters, measured on
 the last: `Data.tuning`); the held-out list is looked at for the table only.
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..bootstrap import FOUND, PAPER_IOU, RECIPES, Boxed, Data, History, bootstrap, voc_data
-from ..storage import data_dir, write_atomic
+from ..kit.storage import data_dir, write_atomic
+from ..learning.bootstrap import FOUND, PAPER_IOU, RECIPES, Boxed, Data, History, bootstrap, voc_data
 
 #: Longer side of the pictures and labels, in pixels, and as the network sees them.
 SIDE, SEEN = 160, 384

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..crf import Pairwise, mean_field
 from ..datasets.photos import photo
-from ..devices import available
+from ..kit.devices import available
+from ..pixels.crf import Pairwise, mean_field
 
 #: Number of pictures at once, and what is to be timed.
 Method = tuple[int, Callable[[], Tensor]]

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..datasets.photos import PHOTOS, photo
-from ..devices import available
 from ..evidence import cam, grad_cam
-from ..maps import normalise, rectify, upsample
+from ..evidence.maps import normalise, rectify, upsample
+from ..kit.devices import available
 from ..models import load_classifier
 
 #: One way to make maps: model, layer (the pool's input), images, classes -> maps (B, h, w) of any scale.

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from ..boxes import agree, fill_boxes, inner_boxes, label_quality, paint_masks
 from ..datasets.voc import CLASSES, VOC, Picture, shrunk
-from ..edges import boundary_map, hed_edges, hed_weights_path
-from ..grabcut import grabcut_boxes, grabcut_plus_inner, opencv_grabcut
-from ..proposals import best_proposal, proposals
+from ..labels.boxes import agree, fill_boxes, inner_boxes, label_quality, paint_masks
+from ..pixels.edges import boundary_map, hed_edges, hed_weights_path
+from ..pixels.grabcut import grabcut_boxes, grabcut_plus_inner, opencv_grabcut
+from ..pixels.proposals import best_proposal, proposals
 
 #: One bool mask a box.
 MaskMaker = Callable[[Picture], Sequence[np.ndarray]]

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from ..datasets.voc import CLASSES, VOC, Picture
 from ..evidence import cam, grad_cam, saliency
-from ..maps import upsample
+from ..evidence.maps import upsample
 from ..metrics import BoxAccuracy, box_accuracy, pixel_average_precision, pointing_game
 from ..models import MEAN, SPREAD, Classifier, load_classifier
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..shapes import rasterise
+from ..labels.shapes import rasterise
 
 #: One line for below a picture.
 CREDIT_LINE = (

@@ -6,7 +6,7 @@ import numpy as np
 
 from lecturekit.exercises import Exercise, Mistake
 from lecturekit.exercises.quiz import Option, Question, Quiz
-from lecturekit.levels import LEVELS
+from lecturekit.labs.levels import LEVELS
 
 
 def _is_strong(start, end):

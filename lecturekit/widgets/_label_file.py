@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lecturekit import records, shapes, storage
+from lecturekit.kit import records, storage
+from lecturekit.labels import shapes
 
 #: The first number of an edit, and the last that both Python and JavaScript can count on from.
 FIRST_EDIT, LAST_EDIT = 1, 2**40

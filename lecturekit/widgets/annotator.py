@@ -32,9 +32,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon
 from PIL import Image
 
-from lecturekit import shapes
+from lecturekit.kit.storage import is_temporary
+from lecturekit.labels import shapes
 from lecturekit.plots import PALETTE
-from lecturekit.storage import is_temporary
 from lecturekit.widgets._label_file import LabelFile, checked_record, living, merge, sift
 
 #: The kinds of label and the tools that draw them; an image's class is ticked, not drawn.
@@ -79,7 +79,7 @@ class Annotator(anywidget.AnyWidget):
             labels of another picture or other classes.
 
     Attributes:
-        labels: the finished labels, a list of dicts (see `lecturekit.shapes`), oldest first. Every change
+        labels: the finished labels, a list of dicts (see `labels.shapes`), oldest first. Every change
             assigns a new list, so that it can be observed; assigning one draws its labels.
         tool: the tool in hand, of `TOOLS` and `HANDS`.
         class_index: the class that the next label gets, from 1.

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from lecturekit import levels, plots
+from lecturekit import plots
+from lecturekit.labs import levels
 from lecturekit.widgets.box_lab import BoxLab, Choice, Drawn, Slider
 
 #: Pixels of the picture to one of the page, for sharp displays.

@@ -24,7 +24,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from lecturekit import plots
-from lecturekit.boxes import clip_boxes
+from lecturekit.labels.boxes import clip_boxes
 
 
 class Drawn(NamedTuple):

@@ -1,4 +1,4 @@
-"""The budget calculator: what a project's labels cost, kind by kind. A table round `annotation.estimate`."""
+"""The budget calculator: what a project's labels cost, kind by kind. A table round `costs.estimate`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 
 from ipywidgets import HTML, BoundedFloatText, BoundedIntText, Checkbox, VBox
 
-from lecturekit import annotation
-from lecturekit.annotation import Estimate
+from lecturekit.labels import costs
+from lecturekit.labels.costs import Estimate
 
 #: Kinds of label in the table, the cheapest work first.
 KINDS = (
@@ -20,7 +20,7 @@ _STILL = "Run this cell to change the numbers."
 
 @dataclass(frozen=True)
 class Project:
-    """A data set to be labelled; arguments as in `annotation.estimate`."""
+    """A data set to be labelled; arguments as in `costs.estimate`."""
 
     images: int = 1000
     objects: float = 2.5
@@ -32,7 +32,7 @@ class Project:
         """Hours if every image got this kind of label, for each of `KINDS`; errors as in `estimate`."""
         others = asdict(self)
         images = others.pop("images")
-        return {kind: annotation.estimate(images, {kind: 1}, **others) for kind in KINDS}
+        return {kind: costs.estimate(images, {kind: 1}, **others) for kind in KINDS}
 
     def __str__(self) -> str:
         checks = "with checks" if self.review else "without checks"
@@ -54,9 +54,9 @@ def budget_html(project: Project) -> str:
 
 
 def _row(kind: str, estimate: Estimate) -> str:
-    assumed = " (assumed)" if annotation.price(kind).assumed else ""
+    assumed = " (assumed)" if costs.price(kind).assumed else ""
     cells = (
-        annotation.KINDS[kind] + assumed,
+        costs.KINDS[kind] + assumed,
         _hours(estimate.hours),
         f"{_hours(estimate.low)} to {_hours(estimate.high)}",
         f"{estimate.person_years[0]:.2g}",

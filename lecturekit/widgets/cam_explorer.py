@@ -30,7 +30,7 @@ from torch import nn
 
 from lecturekit import plots
 from lecturekit.evidence import cam
-from lecturekit.maps import UPSAMPLING, box_from_map, upsample
+from lecturekit.evidence.maps import UPSAMPLING, box_from_map, upsample
 
 #: Colour maps by name: what the reader sees in the list, and whether it is for signed evidence (zero in the
 #: middle) or for evidence for the class alone (zero at the dark end). All are safe for colour-blind readers.

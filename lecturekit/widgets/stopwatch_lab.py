@@ -1,7 +1,7 @@
 """The stopwatch lab: ten pictures, one kind of label after the other, each in an annotator of its own.
 
 The annotator's stopwatch starts when its picture is painted, so only one is shown at a time. What becomes of
-the labels is in `lecturekit.stopwatch`.
+the labels is in `lecturekit.labs.stopwatch`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import traitlets as t
 from ipywidgets import VBox
 from PIL import Image
 
-from lecturekit import stopwatch, storage
-from lecturekit.stopwatch import CLASSES, FIRST_ROUND, KINDS, Measure
+from lecturekit.kit import storage
+from lecturekit.labs import stopwatch
+from lecturekit.labs.stopwatch import CLASSES, FIRST_ROUND, KINDS, Measure
 from lecturekit.widgets._label_file import file_name
 from lecturekit.widgets.annotator import Annotator
 
@@ -39,7 +40,7 @@ class StopwatchLab(VBox):
 
     Attributes:
         labels: ``{(kind, picture): labels}`` of every step with a label.
-        at: number of the step on show in `lecturekit.stopwatch.steps`; -1 before the start.
+        at: number of the step on show in `lecturekit.labs.stopwatch.steps`; -1 before the start.
     """
 
     def __init__(self):

@@ -1,4 +1,4 @@
-"""The annotator's JavaScript alone in Chromium: arithmetic against lecturekit.shapes, then each tool."""
+"""The annotator's JavaScript alone in Chromium: arithmetic against labels.shapes, then each tool."""
 
 import json
 import re
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from lecturekit import shapes
+from lecturekit.labels import shapes
 from lecturekit.widgets._label_file import merge
 from lecturekit.widgets.annotator import Annotator, colour_of
 

@@ -1,4 +1,4 @@
-"""The CAM explorer's JavaScript alone in Chromium: arithmetic against lecturekit.maps, then each control."""
+"""The CAM explorer's JavaScript alone in Chromium: arithmetic against evidence.maps, then each control."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib import colormaps
 
-from lecturekit.maps import UPSAMPLING, box_from_map, upsample
+from lecturekit.evidence.maps import UPSAMPLING, box_from_map, upsample
 from lecturekit.widgets.cam_explorer import CamExplorer
 
 pytestmark = pytest.mark.browser

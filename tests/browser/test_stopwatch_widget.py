@@ -4,13 +4,13 @@ import nbformat
 import pytest
 from playwright.sync_api import expect
 
-from lecturekit import stopwatch
 from lecturekit.datasets.scenes.strokes import deepest
+from lecturekit.labs import stopwatch
 
 pytestmark = pytest.mark.browser
 
 MAKE = """
-from lecturekit import stopwatch
+from lecturekit.labs import stopwatch
 from lecturekit.widgets.stopwatch_lab import StopwatchLab
 lab = StopwatchLab()
 lab

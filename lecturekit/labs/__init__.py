@@ -1,0 +1,5 @@
+"""What a notebook plays with and no other module needs."""
+
+from . import ladder, levels, route, stopwatch
+
+__all__ = ["ladder", "levels", "route", "stopwatch"]

@@ -1,0 +1,1 @@
+"""From labels to a network that segments: features, heads, training, recipes, rounds."""

@@ -1,0 +1,1 @@
+"""What keeps the course in order: the command line, the doctor, fresh outputs, rules, versions."""

@@ -1,0 +1,94 @@
+"""The benchmark of recipes on a small folder in VOC's layout, and what it says of its own table."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("higra", reason="higra has no wheels for this machine")
+
+from lecturekit.benchmarks import boxes as benchmark
+from lecturekit.labels.boxes import LabelQuality
+from lecturekit.learning import bootstrap as loop
+from lecturekit.learning.bootstrap import RECIPES, History, Round
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four pictures of a disc of class 3, two of them held out."""
+    root = tmp_path / "voc"
+    for part in ("JPEGImages", "SegmentationClass", "Annotations", "ImageSets/Segmentation"):
+        (root / part).mkdir(parents=True)
+    random, (y, x) = np.random.default_rng(0), np.indices((40, 48))
+    for k in range(4):
+        mask = (y - 20) ** 2 + (x - 20 - k) ** 2 <= 150
+        image = np.where(mask[..., None], (40, 110, 160), (150, 100, 60)) + random.normal(0, 8, (40, 48, 3))
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(root / f"JPEGImages/{k}.jpg", quality=95)
+        Image.fromarray((mask * 3).astype(np.uint8)).save(root / f"SegmentationClass/{k}.png")
+        rows, columns = np.nonzero(mask)
+        corners = {"xmin": columns.min() + 1, "ymin": rows.min() + 1, "xmax": columns.max() + 1}
+        box = "".join(f"<{name}>{v}</{name}>" for name, v in (corners | {"ymax": rows.max() + 1}).items())
+        thing = f"<object><name>bird</name><bndbox>{box}</bndbox></object>"
+        (root / f"Annotations/{k}.xml").write_text(f"<annotation>{thing}</annotation>")
+    (root / "ImageSets/Segmentation/train.txt").write_text("0\n1\n")
+    (root / "ImageSets/Segmentation/val.txt").write_text("2\n3\n")
+    return root
+
+
+def test_all_recipes_in_one_table(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(benchmark, "SEEN", 128)
+    monkeypatch.setattr(benchmark, "STUDENT", {"head": "linear", "epochs": 15, "rate": 2e-2, "batch": 2})
+    shown = benchmark.run(folder, seeds=1, rounds=2)
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[2:-1] for line in shown.splitlines() if line[:2] == "| "
+    }
+    assert [title for title in rows if title != "recipe"] == [recipe.title for recipe in RECIPES.values()]
+    assert [float(v) for v in rows["full supervision"][:3]] == [100, 100, 100]
+    assert len(rows["Box"][4].split(",")) == 2
+    assert len(rows["GrabCut+"][4].split(",")) == 1
+    assert rows["full supervision"][6].strip() == "100.0 %"
+    assert "Best weak recipe" in shown
+    written = tmp_path / "data/benchmarks/boxes.md"
+    assert written.read_text(encoding="utf-8") == shown + "\n"
+    monkeypatch.setattr(loop, "train", None)  # whoever computes now fails
+    assert benchmark.run(folder, seeds=1, rounds=2) == shown
+
+
+def history(recipe, *ious):
+    quality = LabelQuality(*np.full((4, 2), 0.5))
+    rounds = [Round(quality, np.full(2, iou), (0.8, iou), "", [], []) for iou in ious]
+    return benchmark.Result(recipe, [History(recipe, (), 0, rounds)])
+
+
+@pytest.mark.parametrize(
+    ("box", "agreed", "said"),
+    [
+        (
+            (0.40, 0.42),
+            0.48,
+            ["Naive < Box; Box < GrabCut+; GrabCut+ < M∩G+", "+2.0", "M∩G+, 96.0 %", "at least"],
+        ),
+        ((0.42, 0.40), 0.43, ["GrabCut+ not < M∩G+", "-2.0", "GrabCut+, 90.0 %", "under"]),
+    ],
+    ids=["as in the paper", "not so"],
+)
+def test_what_the_table_says_of_itself(box, agreed, said):
+    last = {
+        "naive": (0.39,),
+        "box": box,
+        "grabcut_plus": (0.45,),
+        "mcg_and_grabcut_plus": (agreed,),
+        "full": (0.5,),
+    }
+    text = "\n".join(
+        benchmark._targets({recipe: history(recipe, *last.get(recipe, (0.1,))) for recipe in RECIPES})
+    ).replace("%", " %")
+    for words in said:
+        assert words in text
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="VOC"):
+        benchmark.run(tmp_path)

@@ -1,0 +1,46 @@
+"""The command line says what it offers; each command's own tests are beside its module's."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from lecturekit.benchmarks import evidence
+from lecturekit.upkeep import cli
+
+run = CliRunner()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_help_lists_the_commands(arguments):
+    result = run.invoke(cli.app, arguments)
+    for command in ("doctor", "refresh", "pins", "bench"):
+        assert command in result.output
+
+
+def test_help_does_not_wait_for_torch():
+    heavy = "{'torch', 'matplotlib', 'timm'}"
+    code = f"import sys, lecturekit.upkeep.cli; print(sorted({heavy} & set(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_bench_runs_the_one_that_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(evidence, "run", lambda data=None: f"a table of {data}")
+    assert run.invoke(cli.app, ["bench", "evidence"]).output == "a table of None\n"
+    result = run.invoke(cli.app, ["bench", "evidence", "--data", str(tmp_path)])
+    assert result.output == f"a table of {tmp_path}\n"
+
+
+def test_bench_lists_what_there_is_when_it_does_not_know_the_name():
+    result = run.invoke(cli.app, ["bench", "nothing"])
+    assert result.exit_code == 2
+    assert "evidence" in result.output
+
+
+def test_bench_refuses_an_option_that_a_benchmark_does_not_have(monkeypatch):
+    monkeypatch.setattr(evidence, "run", lambda data=None: "a table")
+    result = run.invoke(cli.app, ["bench", "evidence", "--seeds", "2"])
+    assert result.exit_code == 2
+    assert "--seeds" in result.output
