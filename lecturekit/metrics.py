@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .evidence._forward import undisturbed
 from .evidence.maps import check_maps, component_boxes, normalise
+from .labels.label_map import IGNORE, checked_label_map
 
 Array = np.ndarray | Tensor | Sequence
 
@@ -337,3 +338,78 @@ def _distance(x: Tensor, y: Tensor, truth: Tensor, size: tuple[int, int]) -> Ten
     above = torch.maximum(y0 - y, y - (y1 - 1)).clamp(min=0)
     empty = (x1 <= x0) | (y1 <= y0)
     return torch.where(empty, torch.inf, torch.hypot(beside, above))
+
+
+class LabelQuality(NamedTuple):
+    """How good labels are, one number a class; `label_quality` says what each means."""
+
+    precision: np.ndarray
+    recall: np.ndarray
+    coverage: np.ndarray
+    iou: np.ndarray
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean IoU over the classes that occur in the labels or in the truth, background included."""
+        return float(np.nanmean(self.iou))
+
+
+def label_quality(
+    labels: np.ndarray | Sequence, truth: np.ndarray | Sequence, classes: int | None = None
+) -> LabelQuality:
+    """Precision, recall, coverage and IoU of labels, class by class, over all pixels of all pictures.
+
+    With L the pixels labelled c and T the pixels that are c, both without those whose truth is 255 (void):
+
+    - precision = |L ∩ T| / |L|: how much of what the labels say is right. A student learns from it.
+    - recall = |L ∩ T| / |T|: how much of the class is labelled as the class; an ignored pixel is not.
+    - coverage = |T without ignored| / |T|: how much of the class has any label, right or wrong.
+    - iou = |L ∩ T| / |L ∪ T|, an ignored pixel being missed, so 1 / iou = 1 / precision + 1 / recall - 1.
+
+    IoU alone misleads for labels with ignored pixels: careful labels that leave a lot out score badly in it
+    and teach well, and if ignored pixels were left out of it, labels of one right pixel would score 1.
+    For that other reading hand over ``np.where(labels == 255, 255, truth)`` as the truth.
+
+    Args:
+        labels, truth: label maps ``uint8 (H, W)``, or as many of both in a list (sizes may differ) or in an
+            array ``(N, H, W)``.
+        classes: number of classes with background, at most 255. None: the largest label that occurs, plus 1.
+
+    Returns:
+        Four float arrays ``(classes,)``, index 0 for background; NaN where nothing is to be divided by.
+    """
+    counts = _counts(_stack(labels, "labels"), _stack(truth, "truth"))
+    known = counts[:, :IGNORE]  # (label, truth) without void
+    if classes is None:
+        found = np.flatnonzero(counts.sum(0)[:IGNORE] + counts.sum(1)[:IGNORE])
+        classes = int(found.max(initial=0)) + 1
+    elif known.sum() != known[[*range(classes), IGNORE], :classes].sum():
+        raise ValueError(f"labels and truth must be 0..{classes - 1} or 255, got larger ones")
+    right = np.diag(known)[:classes].astype(float)
+    labelled, true = known.sum(1)[:classes], known.sum(0)[:classes]
+    with np.errstate(invalid="ignore"):
+        return LabelQuality(
+            right / labelled,
+            right / true,
+            (true - known[IGNORE, :classes]) / true,
+            right / (labelled + true - right),
+        )
+
+
+def _stack(maps: np.ndarray | Sequence, name: str) -> list[np.ndarray]:
+    """One label map, or several, as a list."""
+    several = isinstance(maps, list | tuple) or np.ndim(maps) == 3
+    return [checked_label_map(m, name) for m in (maps if several else [maps])]
+
+
+def _counts(labels: list[np.ndarray], truth: list[np.ndarray]) -> np.ndarray:
+    """How often each label meets each truth: ``int64 (256, 256)``."""
+    if [m.shape for m in labels] != [m.shape for m in truth]:
+        raise ValueError(
+            f"labels and truth must have the same sizes, got {[m.shape for m in labels]} "
+            f"and {[m.shape for m in truth]}"
+        )
+    pairs = (given.astype(np.int64) * 256 + true for given, true in zip(labels, truth, strict=True))
+    return sum((np.bincount(p.ravel(), minlength=65536) for p in pairs), np.zeros(65536, np.int64)).reshape(
+        256, 256
+    )

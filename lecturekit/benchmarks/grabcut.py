@@ -12,7 +12,8 @@ import torch
 from tqdm.auto import tqdm
 
 from ..datasets.voc import CLASSES, VOC, Picture, shrunk
-from ..labels.boxes import agree, fill_boxes, inner_boxes, label_quality, paint_masks
+from ..labels.boxes import agree, fill_boxes, inner_boxes, paint_masks
+from ..metrics import label_quality
 from ..pixels.edges import boundary_map, hed_edges, hed_weights_path
 from ..pixels.grabcut import grabcut_boxes, grabcut_plus_inner, opencv_grabcut
 from ..pixels.proposals import best_proposal, proposals

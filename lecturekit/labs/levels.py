@@ -30,7 +30,9 @@ from .. import metrics, plots
 from ..datasets.scenes import CLASSES, Scene, multi_hot
 from ..datasets.scenes.generate import tight_box
 from ..evidence import maps as _maps
-from ..labels.boxes import BACKGROUND, label_quality, paint_masks
+from ..labels.boxes import paint_masks
+from ..labels.label_map import BACKGROUND
+from ..metrics import label_quality
 from ..models import MEAN, SPREAD
 from ..pixels.grabcut import grabcut_pictures
 

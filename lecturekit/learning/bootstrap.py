@@ -23,17 +23,9 @@ from ..datasets import scenes
 from ..datasets.voc import CLASSES as VOC_CLASSES
 from ..datasets.voc import VOC, shrunk
 from ..kit.storage import data_dir, write_atomic
-from ..labels.boxes import (
-    BACKGROUND,
-    LabelQuality,
-    agree,
-    back_to_front,
-    checked_boxes,
-    fill_boxes,
-    inner_boxes,
-    label_quality,
-    window,
-)
+from ..labels.boxes import agree, back_to_front, checked_boxes, fill_boxes, inner_boxes, window
+from ..labels.label_map import BACKGROUND
+from ..metrics import LabelQuality, label_quality
 from ..pixels import crf
 from ..pixels.edges import boundary_map
 from ..pixels.grabcut import grabcut_labels, grabcut_plus_inner

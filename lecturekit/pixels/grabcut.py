@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..labels.boxes import BACKGROUND, IGNORE, back_to_front, checked_boxes, clip_boxes, paint_masks, window
+from ..labels.boxes import back_to_front, checked_boxes, clip_boxes, paint_masks, window
+from ..labels.label_map import BACKGROUND, IGNORE
 from .edges import checked_image
 from .mincut import NEIGHBOURS, Cut, exact_min_cut, min_cut, pair_ends
 from .mixtures import fit_mixture, log_density

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from skimage.color import rgb2lab
 
-from ..labels.boxes import BACKGROUND, IGNORE, checked_boxes, clip_boxes, paint_masks, window
+from ..labels.boxes import checked_boxes, clip_boxes, paint_masks, window
+from ..labels.label_map import BACKGROUND, IGNORE
 from .edges import checked_image
 
 # ------------------------------------------------------------------------------------------------------ shape

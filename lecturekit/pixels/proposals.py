@@ -17,7 +17,8 @@ import higra as hg
 import numpy as np
 from scipy.sparse import csr_array
 
-from ..labels.boxes import IGNORE, checked_boxes, clip_boxes, paint_masks, window
+from ..labels.boxes import checked_boxes, clip_boxes, paint_masks, window
+from ..labels.label_map import IGNORE
 from .edges import checked_image, gradients
 
 #: Windows of the boundary maps in pixels, finest first; each pair gives one hierarchy.

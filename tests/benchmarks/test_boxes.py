@@ -7,9 +7,9 @@ from PIL import Image
 pytest.importorskip("higra", reason="higra has no wheels for this machine")
 
 from lecturekit.benchmarks import boxes as benchmark
-from lecturekit.labels.boxes import LabelQuality
 from lecturekit.learning import bootstrap as loop
 from lecturekit.learning.bootstrap import RECIPES, History, Round
+from lecturekit.metrics import LabelQuality
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,9 +12,9 @@ from lecturekit.labels.boxes import (
     clip_boxes,
     fill_boxes,
     inner_boxes,
-    label_quality,
     paint_masks,
 )
+from lecturekit.metrics import label_quality
 
 SIZE = (12, 17)
 corners = st.tuples(*[st.integers(-6, 22)] * 4)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import VOC
 
-from lecturekit.labels.boxes import fill_boxes, label_quality
-from lecturekit.metrics import iou
+from lecturekit.labels.boxes import fill_boxes
+from lecturekit.metrics import iou, label_quality
 from lecturekit.pixels.edges import boundary_map
 from lecturekit.pixels.grabcut import (
     contrast_costs,
