@@ -1,0 +1,80 @@
+"""What a benchmark measured, as a file: ``docs/results/NAME.json``, beside the sentences that quote it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..kit.storage import ROOT, write_atomic
+
+FOLDER = ROOT / "docs" / "results"
+
+
+def save(name: str, rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> Path:
+    """Write what was measured to ``docs/results/NAME.json`` and return the path.
+
+    The file holds ``date``, ``machine``, ``commit``, ``torch``, ``settings`` and ``rows``. NumPy's numbers and
+    arrays become plain ones; NaN becomes null, which every reader of JSON knows.
+
+    Args:
+        name: the benchmark's name on the command line.
+        rows: one record a line of its table.
+        settings: whatever must be known to repeat the run: sizes, rounds, seeds, numbers of images.
+
+    Raises:
+        ValueError: `name` is no plain word, or there are no rows.
+        TypeError: a value that JSON does not know.
+    """
+    if not name.replace("_", "").isalnum():
+        raise ValueError(f"name must be a plain word, got {name!r}")
+    if len(rows) == 0:
+        raise ValueError("rows must hold at least one record, got none")
+    content = {
+        "name": name,
+        "date": date.today().isoformat(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "commit": _commit(),
+        "torch": metadata.version("torch"),
+        "settings": _plain(settings),
+        "rows": _plain(rows),
+    }
+    return write_atomic(FOLDER / f"{name}.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """`value` in the types that JSON knows."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(v) for key, v in value.items()}
+    if isinstance(value, np.ndarray | np.generic | torch.Tensor):
+        return _plain(value.tolist())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise TypeError(f"rows and settings must be numbers, texts and lists of them, got {type(value).__name__}")
+
+
+def _commit() -> str:
+    """The checkout's commit, with a plus where files were changed since; "unknown" outside a checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
