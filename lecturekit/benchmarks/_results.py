@@ -22,8 +22,8 @@ FOLDER = ROOT / "docs" / "results"
 def save(name: str, rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> Path:
     """Write what was measured to ``docs/results/NAME.json`` and return the path.
 
-    The file holds ``date``, ``machine``, ``commit``, ``torch``, ``settings`` and ``rows``. NumPy's numbers and
-    arrays become plain ones; NaN becomes null, which every reader of JSON knows.
+    The file holds ``date``, ``machine``, ``commit``, ``torch``, ``settings`` and ``rows``. NumPy's numbers
+    and arrays become plain ones; NaN becomes null, which every reader of JSON knows.
 
     Args:
         name: the benchmark's name on the command line.
