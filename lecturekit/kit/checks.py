@@ -6,11 +6,13 @@ Every check returns the value in plain Python, so that it reads ``side = whole("
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import TypeVar
 
 Choice = TypeVar("Choice")
+_LARGEST = sys.float_info.max
 
 
 def whole(name: str, value: object, min_: float = 0, max_: float = math.inf) -> int:
@@ -35,7 +37,7 @@ def whole(name: str, value: object, min_: float = 0, max_: float = math.inf) -> 
     """
     if isinstance(value, Integral) and not _is_bool(value) and min_ <= value <= max_:
         return int(value)
-    raise ValueError(f"{name} must be a whole number {_range(min_, max_)}, got {value!r}")
+    raise ValueError(f"{name} must be a whole number {_range(min_, max_)}, got {shortened(value)}")
 
 
 def number(
@@ -61,10 +63,10 @@ def number(
         ...
         ValueError: lr must be a number above 0, got 0.0
     """
-    finite = isinstance(value, Real) and not _is_bool(value) and math.isfinite(value)
+    finite = isinstance(value, Real) and not _is_bool(value) and abs(value) <= _LARGEST
     if finite and (min_ < value < max_ if open_ else min_ <= value <= max_):
         return float(value)
-    raise ValueError(f"{name} must be a number {_range(min_, max_, open_)}, got {value!r}")
+    raise ValueError(f"{name} must be a number {_range(min_, max_, open_)}, got {shortened(value)}")
 
 
 def choice(name: str, value: Choice, options: Iterable[Choice]) -> Choice:
@@ -90,7 +92,25 @@ def choice(name: str, value: Choice, options: Iterable[Choice]) -> Choice:
     for option in options:  # `in` would compare arrays element by element, and take True for 1
         if type(option) is type(value) and option == value:
             return value
-    raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+    raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {shortened(value)}")
+
+
+def shortened(value: object) -> str:
+    """How a value looks, in at most 80 characters: what a stranger's file holds may be long.
+
+    Args:
+        value: anything.
+
+    Example:
+        >>> shortened("a")
+        "'a'"
+    """
+    if isinstance(value, list | tuple | dict | set) and len(value) > 8:
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, int) and abs(value) > 10**18:
+        return "a huge whole number"
+    text = repr(value[:60] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _is_bool(value: object) -> bool:

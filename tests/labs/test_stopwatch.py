@@ -15,8 +15,10 @@ from matplotlib import pyplot as plt
 from PIL import Image
 from scipy import ndimage
 
+from lecturekit.datasets.scenes import strokes
 from lecturekit.labels import costs
 from lecturekit.labs import stopwatch
+from lecturekit.labs.simulated import demo_class, demo_labels
 from lecturekit.labs.stopwatch import (
     FIRST_ROUND,
     KINDS,
@@ -25,8 +27,6 @@ from lecturekit.labs.stopwatch import (
     Measure,
     Record,
     class_figure,
-    demo_class,
-    demo_labels,
     export,
     figure,
     measure,
@@ -113,7 +113,7 @@ def test_the_truth_as_a_box_fits_and_says_as_much_about_pixels_as_the_box_is_fil
 
 def test_clicks_strokes_and_outlines():
     task = tasks()[1]
-    x, y = stopwatch.strokes.deepest(task.mask)
+    x, y = strokes.deepest(task.mask)
     assert measure("point", task, [label("point", [(x + 0.5, y + 0.5)], task)]).fit == 1
     assert measure("point", task, [label("point", [(0.5, 0.5)], task)]).fit == 0
     stroke = label("scribble", [(x, y), (0, 0)], task, width=1.0)
@@ -146,7 +146,7 @@ def test_image_classes_count_together():
 def test_the_last_label_counts_and_the_time_of_all():
     task = tasks()[1]
     first, last = label("point", [(0, 0)], task), label("point", [(160, 160)], task, id="b", milliseconds=500)
-    x, y = stopwatch.strokes.deepest(task.mask)
+    x, y = strokes.deepest(task.mask)
     last["points"] = [[x + 0.5, y + 0.5]]
     found = measure("point", task, [first, last, label("box", [(1, 1), (2, 2)], task)])
     assert (found.seconds, found.fit) == (3, 1)
