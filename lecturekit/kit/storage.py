@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
+import re
 import secrets
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
 
@@ -57,25 +64,122 @@ def _writable(folder: Path) -> bool:
 
 
 def write_atomic(path: str | Path, content: str | bytes) -> Path:
-    """Write `content` (text as UTF-8) to `path`: the file is the old one or the new one, never half of one.
+    """Write `content` to `path`: the file is the old one or the new one, never half of one.
 
-    The content goes to a file beside `path`, reaches the disk, and is renamed over it. Folders are made as
-    needed. Raises ``TypeError`` for other content and ``OSError`` where the disk refuses, in which case the
-    old file stands.
+    Args:
+        path: of the file; folders are made as needed.
+        content: text, which is written as UTF-8, or bytes.
+
+    Returns:
+        `path`.
+
+    Raises:
+        TypeError: other content.
+        OSError: the disk refuses; then the old file stands.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_atomic(Path(folder) / "new" / "notes.txt", "kept").read_text()
+        'kept'
     """
-    path = Path(path)
     if not isinstance(content, str | bytes):
         raise TypeError(f"content must be str or bytes, got {type(content).__name__}")
     data = content.encode("utf-8") if isinstance(content, str) else content
+    with replacing(path) as file:
+        file.write(data)
+    return Path(path)
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """A new file to write bytes to, which takes the place of `path` once all is written.
+
+    It lies beside `path`, reaches the disk, and is renamed over it. After an error it is removed and the old
+    file stands. What writers left behind that were killed is removed from the folder first.
+
+    Args:
+        path: of the file; folders are made as needed.
+
+    Yields:
+        A binary file, open for writing and reading.
+
+    Raises:
+        OSError: the disk refuses.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "rows.npy"
+        ...     with replacing(path) as file:
+        ...         _ = file.write(b"1234")
+        ...     path.read_bytes()
+        b'1234'
+    """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    sweep(path.parent)
+    # The name tells who writes, so that `sweep` knows whether he lives. It stays short: names have a limit.
+    beside = path.with_name(f".{path.name[:40]}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        with open(beside, "xb") as file:
-            file.write(data)
+        with open(beside, "x+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        _replace(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    return path
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of `replacing` whose writers are dead.
+
+    A writer on this machine is dead when no process has its number. Of a writer on another machine (a shared
+    folder) nothing is known, so its file counts as left behind only after a day.
+    """
+    for file in folder.glob(".*.part"):
+        match = _PART.fullmatch(file.name)
+        if not match:
+            continue
+        with suppress(OSError):  # another program sweeps, too
+            if match["machine"] == _machine() and os.name != "nt":
+                dead = not _runs(int(match["pid"]))
+            else:
+                dead = time.time() - file.stat().st_mtime > 86_400
+            if dead:
+                file.unlink()
+
+
+_PART = re.compile(r"\..*\.(?P<machine>[0-9a-f]{8})-(?P<pid>\d{1,9})-[0-9a-f]{8}\.part", re.DOTALL)
+
+
+@lru_cache
+def _machine() -> str:
+    """A short digest of what process numbers count in: this machine, or a container's own count on it."""
+    try:
+        count = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        count = ""
+    return hashlib.sha256(f"{platform.node()} {count}".encode()).hexdigest()[:8]
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process of this number runs; not for Windows, where asking would end it."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Rename over `target`; on Windows a virus scanner may hold it for a moment."""
+    for pause in (0.01, 0.03, 0.1, 0.3):
+        try:
+            os.replace(source, target)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    os.replace(source, target)

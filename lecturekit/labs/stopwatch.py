@@ -27,8 +27,9 @@ from matplotlib.lines import Line2D
 from .. import metrics
 from ..datasets import scenes
 from ..kit.checks import choice, number, whole
+from ..kit.files import read_json
 from ..kit.storage import data_dir, write_atomic
-from ..labels import interchange, shapes
+from ..labels import shapes
 from ..labels.costs import COSTS, sources
 from ..plots import PALETTE, STYLE
 
@@ -317,7 +318,7 @@ def read_record(path: str | Path) -> Record:
         raise ValueError("this is no ordinary file")
     if path.stat().st_size > _MAX_BYTES:
         raise ValueError(f"the file must have at most {_MAX_BYTES} bytes, got {path.stat().st_size}")
-    content = interchange.read_json(path)
+    content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != "lecturekit stopwatch":
         raise ValueError("this is no export of the stopwatch lab")
     who, entries = content.get("who"), content.get("measures")

@@ -1,13 +1,15 @@
 """Where a reader's files go, and that none is ever lost half-way."""
 
+import multiprocessing
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from lecturekit.kit import storage
-from lecturekit.kit.storage import data_dir, write_atomic
+from lecturekit.kit.storage import data_dir, replacing, write_atomic
 
 
 @pytest.fixture
@@ -124,3 +126,80 @@ def test_readers_see_one_whole_version_while_writers_compete(tmp_path):
 def test_a_new_file_has_the_mode_of_any_other(tmp_path):
     (tmp_path / "plain").write_text("x")
     assert write_atomic(tmp_path / "ours", "x").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+# ------------------------------------------------------------------ streams, and what killed writers leave
+
+
+def test_a_stream_takes_the_place_of_the_file_only_when_all_is_written(tmp_path):
+    path = write_atomic(tmp_path / "rows.bin", "old")
+    with replacing(path) as file:
+        file.write(b"new")
+        assert path.read_text() == "old"
+        file.seek(0)
+        assert file.read() == b"new"
+    assert path.read_text() == "new"
+    with pytest.raises(TypeError), replacing(path) as file:
+        file.write("no bytes")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def _killed_while_writing(path, ready):
+    with replacing(path) as file:
+        file.write(b"half")
+        ready.set()
+        time.sleep(60)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot be asked whether a process runs without harm")
+def test_what_a_killed_writer_left_is_swept_and_a_living_one_is_left_alone(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    worker = context.Process(target=_killed_while_writing, args=(tmp_path / "one.bin", ready))
+    worker.start()
+    assert ready.wait(60)
+    write_atomic(tmp_path / "other.txt", "x")
+    assert len(list(tmp_path.glob(".*.part"))) == 1  # it lives
+    worker.kill()
+    worker.join()
+    write_atomic(tmp_path / "other.txt", "x")
+    assert [p.name for p in tmp_path.iterdir()] == ["other.txt"]
+
+
+def test_files_of_other_machines_are_swept_after_a_day_and_strangers_never(tmp_path):
+    names = (".a.00000000-1-00000000.part", ".b.00000000-1-00000000.part", ".c.part", "d.part")
+    for name in names:
+        (tmp_path / name).write_text("x")
+    for name in (names[0], *names[2:]):
+        os.utime(tmp_path / name, (0, 0))
+    storage.sweep(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == set(names[1:])
+
+
+def test_a_file_that_a_scanner_holds_for_a_moment_is_replaced(monkeypatch, tmp_path):
+    path, real, refusals = write_atomic(tmp_path / "kept.txt", "old"), os.replace, iter([True, True, False])
+
+    def held(*where):
+        if next(refusals):
+            raise PermissionError(13, "being scanned")
+        real(*where)
+
+    monkeypatch.setattr(os, "replace", held)
+    monkeypatch.setattr(storage.time, "sleep", lambda _: None)
+    assert write_atomic(path, "new").read_text() == "new"
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError("for good")))
+    with pytest.raises(PermissionError):
+        write_atomic(path, "newer")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_long_name_can_be_written(tmp_path):
+    assert write_atomic(tmp_path / ("n" * 250), "x").read_text() == "x"
+
+
+def test_text_that_is_no_utf8_leaves_the_old_file(tmp_path):
+    path = write_atomic(tmp_path / "kept.txt", "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomic(path, "\ud800")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]

@@ -17,6 +17,7 @@ from PIL import Image
 from support import VOC
 
 from lecturekit.datasets import voc
+from lecturekit.kit import files
 from lecturekit.labels import interchange, shapes
 from lecturekit.labels.interchange import (
     Labelled,
@@ -131,7 +132,7 @@ def test_a_failed_export_leaves_the_old_file(tmp_path, monkeypatch):
     before = path.read_bytes()
     with pytest.raises(ValueError, match="class_index"):
         write_coco(path, [Labelled("a.png", SIZE, (label("point", [(1, 1)], index=9),))], NAMES)
-    monkeypatch.setattr(interchange, "MAX_BYTES", 100)
+    monkeypatch.setattr(files, "MAX_BYTES", 100)
     with pytest.raises(ValueError, match="write several files"):
         write_coco(path, [Labelled("a.png", SIZE, EVERY_KIND)], NAMES)
     assert path.read_bytes() == before
@@ -551,7 +552,7 @@ def test_bad_json_is_refused(name, tmp_path):
 
 
 def test_large_files_are_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(interchange, "MAX_BYTES", 1000)
+    monkeypatch.setattr(files, "MAX_BYTES", 1000)
     path = write_coco(tmp_path / "x.json", [], NAMES)
     path.write_bytes(path.read_bytes().ljust(1001))
     with pytest.raises(ValueError, match="at most 1000 bytes, got 1001"):

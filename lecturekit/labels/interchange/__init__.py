@@ -23,16 +23,14 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree as Writer
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml import ElementTree as Reader
 from PIL import Image
 
+from ...kit import files
+from ...kit.files import json_or_none, read_bytes, read_json, read_xml
 from ...kit.storage import write_atomic
 from .. import shapes
 from ..boxes import BACKGROUND, IGNORE, clip_boxes
 
-#: A larger file is not read.
-MAX_BYTES = 20 * 10**6
 #: Pixels that the parts of objects in several pieces may add up to in one file.
 MAX_DRAWN = 10**10
 #: Our own part of a file.
@@ -153,9 +151,9 @@ def from_coco(content: object) -> tuple[list[Labelled], tuple[str, ...]]:
 def write_coco(path: str | Path, pictures: Iterable[Labelled], classes: Sequence[str]) -> Path:
     """Write `to_coco` to a file; the old file stands until the new one is complete."""
     text = json.dumps(to_coco(pictures, classes), allow_nan=False)
-    if len(text) > MAX_BYTES:
+    if len(text) > files.MAX_BYTES:
         raise ValueError(
-            f"pictures must fit a file of {MAX_BYTES} bytes, got {len(text)}: write several files"
+            f"pictures must fit a file of {files.MAX_BYTES} bytes, got {len(text)}: write several files"
         )
     return write_atomic(path, text)
 
@@ -319,12 +317,12 @@ def write_voc(folder: str | Path, pictures: Iterable[Labelled], classes: Sequenc
     stems = [checked_path(PurePosixPath(picture.file_name).stem) for picture in checked]
     if len({stem.lower() for stem in stems}) < len(stems):
         raise ValueError(f"pictures must have different names, got {shapes.shortened(sorted(stems))}")
-    files = [
+    contents = [
         (f"{kind}/{stem}", data)
         for stem, picture in zip(stems, checked, strict=True)
         for kind, data in _voc_files(picture, names)
     ]
-    return [write_atomic(Path(folder) / f"{name}{_ending(name)}", data) for name, data in files]
+    return [write_atomic(Path(folder) / f"{name}{_ending(name)}", data) for name, data in contents]
 
 
 def read_voc(
@@ -425,16 +423,17 @@ def _voc_names(paths: Sequence[Path]) -> Sequence[str]:
     """Names of the classes as our own export tells them, or as they occur."""
     told, found = [], set()
     for path in paths:
-        root = _parsed(path)
-        own = _json_or_none(root.findtext(OWN))
+        with _naming(path.name):
+            root = read_xml(path)
+        own = json_or_none(root.findtext(OWN))
         told.append(own.get("classes") if isinstance(own, dict) else None)
         found |= {_text(thing, "name") for thing in root.iter("object")}
     return told[0] if told and told[0] and all(t == told[0] for t in told) else sorted(found)
 
 
 def _voc_picture(folder: Path, path: Path, names: tuple[str, ...]) -> Labelled:
-    root = _parsed(path)
     with _naming(path.name):
+        root = read_xml(path)
         size = shapes.checked_size([_whole(_text(root, f"size/{side}")) for side in ("height", "width")])
         maps = _read_maps(folder, path.stem, size)
         objects = [
@@ -451,7 +450,7 @@ def _voc_picture(folder: Path, path: Path, names: tuple[str, ...]) -> Labelled:
 
 def _own_picture(root: Writer.Element, size: tuple[int, int], names: tuple[str, ...]) -> Labelled | None:
     """The picture as our own export has it, None where that is absent, damaged, or of other classes."""
-    own = _json_or_none(root.findtext(OWN))
+    own = json_or_none(root.findtext(OWN))
     if not isinstance(own, dict) or own.get("classes") != list(names):
         return None
     try:
@@ -492,7 +491,7 @@ def _read_maps(folder: Path, stem: str, size: tuple[int, int]) -> tuple:
     maps = []
     for file in (folder / kind / f"{stem}.png" for kind in _MAPS):
         with _naming(file.parent.name):
-            maps.append(_map(_bytes(file), size) if file.exists() else None)
+            maps.append(_map(read_bytes(file), size) if file.exists() else None)
     return tuple(maps)
 
 
@@ -513,17 +512,6 @@ def _map(data: bytes, size: tuple[int, int]) -> np.ndarray:
 def _same_maps(found: tuple, made: tuple | None) -> bool:
     made = made or (None, None)
     return all(np.array_equal(a, b) if b is not None else a is None for a, b in zip(found, made, strict=True))
-
-
-def _parsed(path: Path) -> Writer.Element:
-    with _naming(path.name):
-        data = _bytes(path)
-        try:
-            return Reader.fromstring(data, forbid_dtd=True)
-        except DefusedXmlException as error:
-            raise ValueError(f"XML must have no document type and no entities, got {error}") from None
-        except (Writer.ParseError, ValueError, LookupError, RecursionError) as error:
-            raise ValueError(f"this is no XML: {error}") from None
 
 
 def _text(element: Writer.Element, path: str) -> str:
@@ -619,35 +607,6 @@ def _labelme_mask(data: object, corners: list[list[float]], size: tuple[int, int
 
 
 # ------------------------------------------------------------------ what all of them need
-
-
-def read_json(path: str | Path) -> object:
-    """What a JSON file holds, if it is not too large, not too deep, and has finite numbers only."""
-    try:
-        return json.loads(_bytes(Path(path)).decode("utf-8-sig"), parse_constant=_no_number)
-    except RecursionError:
-        raise ValueError("JSON must not be nested so deep") from None
-    except ValueError as error:  # no JSON, no UTF-8, numbers of thousands of digits
-        raise ValueError(f"this is no sound JSON: {error}") from None
-
-
-def _json_or_none(text: str | None) -> object:
-    try:
-        return json.loads(text, parse_constant=_no_number) if text else None
-    except (ValueError, RecursionError):
-        return None
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"numbers must be finite, got {name}")
-
-
-def _bytes(path: Path) -> bytes:
-    """What a file holds; of one that is too large nothing is read."""
-    with open(path, "rb") as file:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"file must have at most {MAX_BYTES} bytes, got {path.stat().st_size}")
-        return file.read(MAX_BYTES)
 
 
 @contextmanager
