@@ -9,7 +9,6 @@ credit them (`CREDIT`), do not sell them, and pass on what you make of them unde
 from __future__ import annotations
 
 import importlib.util
-from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ..kit.checks import whole
 from ..labels.shapes import rasterise
 
 #: One line for below a picture.
@@ -123,8 +123,8 @@ def solar_cells(count: int | None = None, seed: int = 0) -> SolarCells:
         ValueError: `count` or `seed` is something else.
         FileNotFoundError: the package ``elpv-dataset`` is not installed or incomplete.
     """
-    _check_whole("count", CELLS if count is None else count, 1, CELLS)
-    _check_whole("seed", seed, 0, None)
+    whole("count", CELLS if count is None else count, 1, CELLS)
+    whole("seed", seed)
     names, defect, kind = _labels(folder())
     chosen = np.random.default_rng(int(seed)).permutation(CELLS)[:count]
     images = np.empty((len(chosen), SIDE, SIDE), np.uint8)
@@ -141,8 +141,8 @@ def drawn_cells(count: int, seed: int = 0) -> SolarCells:
     About a third have one crack, and its place is marked exactly. What a network reaches on them says nothing
     about solar cells.
     """
-    _check_whole("count", count, 1, None)
-    _check_whole("seed", seed, 0, None)
+    whole("count", count, 1)
+    whole("seed", seed)
     rng = np.random.default_rng(seed)
     defect = (rng.random(count) < 1 / 3).astype(float)
     images, marks = zip(*(_drawn(rng, bool(d)) for d in defect), strict=True)
@@ -207,11 +207,3 @@ def _read(path: Path) -> np.ndarray:
 
 
 _AGAIN = "Install it again: python -m pip install --force-reinstall --no-deps elpv-dataset"
-
-
-def _check_whole(name: str, value: object, least: int, most: int | None) -> None:
-    """``ValueError`` unless `value` is a whole number from `least` to `most`."""
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        wanted = f"from {least} to {most}" if most is not None else f"of at least {least}"
-        raise ValueError(f"{name} must be a whole number {wanted}, got {value!r}")

@@ -6,13 +6,11 @@ Every check returns the value in plain Python, so that it reads ``side = whole("
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import TypeVar
 
 Choice = TypeVar("Choice")
-_LARGEST = sys.float_info.max
 
 
 def whole(name: str, value: object, min_: float = 0, max_: float = math.inf) -> int:
@@ -35,7 +33,7 @@ def whole(name: str, value: object, min_: float = 0, max_: float = math.inf) -> 
         ...
         ValueError: batch must be a whole number of at least 1, got 0
     """
-    if isinstance(value, Integral) and not _is_bool(value) and min_ <= value <= max_:
+    if isinstance(value, Integral) and not _is_bool(value) and min_ <= int(value) <= max_:
         return int(value)
     raise ValueError(f"{name} must be a whole number {_range(min_, max_)}, got {shortened(value)}")
 
@@ -63,9 +61,9 @@ def number(
         ...
         ValueError: lr must be a number above 0, got 0.0
     """
-    finite = isinstance(value, Real) and not _is_bool(value) and abs(value) <= _LARGEST
-    if finite and (min_ < value < max_ if open_ else min_ <= value <= max_):
-        return float(value)
+    found = _as_float(value)
+    if min_ < found < max_ if open_ else min_ <= found <= max_:
+        return found
     raise ValueError(f"{name} must be a number {_range(min_, max_, open_)}, got {shortened(value)}")
 
 
@@ -111,6 +109,17 @@ def shortened(value: object) -> str:
         return "a huge whole number"
     text = repr(value[:60] if isinstance(value, str | bytes) else value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _as_float(value: object) -> float:
+    """The number as a float, NaN (which lies in no range) for what is no finite number."""
+    if not isinstance(value, Real) or _is_bool(value):
+        return math.nan
+    try:
+        found = float(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return math.nan
+    return found if math.isfinite(found) else math.nan
 
 
 def _is_bool(value: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import matplotlib
 import numpy as np
+from matplotlib import patches
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -54,7 +55,8 @@ def figure() -> Figure:
     The pixels are what GrabCut makes of the box; no outline was drawn.
     """
     image = photo("motorcycle")[::2, ::2]
-    box = tuple(v // 2 for v in PHOTOS["motorcycle"].box)
+    x0, y0, x1, y1 = (v // 2 for v in PHOTOS["motorcycle"].box)
+    box = (x0, y0, x1, y1)
     with matplotlib.rc_context(STYLE | {"figure.constrained_layout.use": False}):
         figure = plt.figure(figsize=(9.6, 3.4))
         panels = [_panel(figure, k) for k in range(3)]
@@ -116,5 +118,8 @@ def _arrow(
     figure: Figure, start: tuple[float, float], end: tuple[float, float], colour: str, width: float
 ) -> None:
     """An arrow between two points of the figure, given as shares of its width and height."""
-    style = {"arrowstyle": "-|>", "color": colour, "linewidth": width, "mutation_scale": 18, "shrinkA": 0}
-    figure.add_artist(matplotlib.patches.FancyArrowPatch(start, end, transform=figure.transFigure, **style))
+    arrow = patches.FancyArrowPatch(
+        start, end, transform=figure.transFigure, arrowstyle="-|>", color=colour, linewidth=width,
+        mutation_scale=18, shrinkA=0,
+    )  # fmt: skip
+    figure.add_artist(arrow)

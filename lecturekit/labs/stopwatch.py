@@ -23,6 +23,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 from .. import metrics
 from ..datasets import scenes
@@ -135,11 +136,9 @@ class Measure:
     def __post_init__(self):
         known(self.kind)
         whole("picture", self.picture, 0, len(_SCENES) - 1)
-        number("seconds", self.seconds, 0, LONGEST)
+        number("seconds", self.seconds, 1e-9, LONGEST)  # no label takes no time
         for name in ("iou", "fit"):
             number(name, getattr(self, name), 0, 1)
-        if self.seconds == 0:
-            raise ValueError("seconds must be above 0, got 0")
 
 
 def steps() -> list[tuple[str, int]]:
@@ -159,7 +158,7 @@ def steps() -> list[tuple[str, int]]:
 
 def known(kind: object) -> str:
     """The kind, if it is one of `KINDS`; else ``ValueError``."""
-    return choice("kind", kind, KINDS)
+    return str(choice("kind", kind, KINDS))
 
 
 @lru_cache
@@ -171,8 +170,9 @@ def tasks() -> tuple[Task, ...]:
 def _task(number: int, index: int, k: int) -> Task:
     scene = scenes.scene(index, seed=1, size=320, clutter=1.5, noise=2)
     c = int(scene.classes[k])
-    box = tuple(int(v) for v in scene.boxes[k])
+    x0, y0, x1, y1 = (int(v) for v in scene.boxes[k])
     name = f"{scene.colours[k]} {scenes.CLASSES[c]}"
+    box = (x0, y0, x1, y1)
     return Task(number, scene.image, c, name, scene.instances == k + 1, box, frozenset(scene.labels))
 
 
@@ -451,7 +451,7 @@ def alt_text(found: Iterable[Measure], title: str = "Your labels") -> str:
     return f"{title}, medians: {'; '.join(parts) or 'none yet'}. Diamonds show the literature's seconds."
 
 
-def _figure(values: dict[str, dict[str, Sequence[float]]], title: str) -> Figure:
+def _figure(values: Mapping[str, Mapping[str, Sequence[float] | NDArray]], title: str) -> Figure:
     with matplotlib.rc_context(STYLE):
         drawn, axes = plt.subplots(1, 2, figsize=(8.2, 3.2), sharey=True, width_ratios=(3, 2))
         for axis, (what, by_kind) in zip(axes, values.items(), strict=True):
@@ -472,7 +472,7 @@ def _figure(values: dict[str, dict[str, Sequence[float]]], title: str) -> Figure
 _DOTS, _BAR, _CITED = PALETTE[2], PALETTE[5], PALETTE[6]
 
 
-def _draw_row(axis: Axes, row: int, values: Sequence[float], gid: str) -> None:
+def _draw_row(axis: Axes, row: int, values: Sequence[float] | NDArray, gid: str) -> None:
     """Dots for the values of one kind, and a bar at their median."""
     axis.axhline(row, color="0.9", linewidth=0.8, zorder=0)
     if len(values):

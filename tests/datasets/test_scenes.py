@@ -465,12 +465,16 @@ def test_contrast_makes_texture():
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ({"index": -1}, ValueError, "index must lie in 0"),
-        ({"index": 1.5}, TypeError, "index must be a whole number, got 1.5"),
-        ({"index": True}, TypeError, "index must be a whole number"),
-        ({"seed": -1}, ValueError, "seed must lie in 0"),
-        ({"size": 31}, ValueError, "size must lie in 32..1024, got 31"),
-        ({"size": (64, 2000)}, ValueError, "size must lie in 32..1024, got 2000"),
+        ({"index": -1}, ValueError, "index must be a .*0"),
+        ({"index": 1.5}, ValueError, "index must be a whole number of at least 0, got 1.5"),
+        ({"index": True}, ValueError, "index must be a whole number"),
+        ({"seed": -1}, ValueError, "seed must be a .*0"),
+        ({"size": 31}, ValueError, "size must be a .*32..1024, got 31"),
+        (
+            {"size": (64, 2000)},
+            ValueError,
+            "size must be a .*32..1024, got 2000",
+        ),
         ({"size": "big"}, TypeError, "size must be a whole number or"),
         ({"size": (64, 64, 3)}, TypeError, "size must be a whole number or"),
         ({"size": 64.0}, TypeError, "size must be a whole number or"),
@@ -479,14 +483,18 @@ def test_contrast_makes_texture():
         ({"classes": [8]}, ValueError, "got 8"),
         ({"classes": []}, ValueError, "at least one class"),
         ({"classes": "star"}, TypeError, "classes must be a list"),
-        ({"objects": -1}, ValueError, "objects must lie in 0..50"),
-        ({"clutter": -0.1}, ValueError, "clutter must lie in"),
-        ({"clutter": "much"}, TypeError, "clutter must be a number"),
-        ({"overlap": 1}, ValueError, "overlap must lie in 0..0.9"),
-        ({"context_bias": 1.1}, ValueError, "context_bias must lie in 0..1"),
-        ({"context_bias": float("nan")}, ValueError, "context_bias must lie in 0..1, got nan"),
-        ({"contrast": 3}, ValueError, "contrast must lie in 0..2"),
-        ({"noise": float("inf")}, ValueError, "noise must lie in 0..50"),
+        ({"objects": -1}, ValueError, "objects must be a .*0..50"),
+        ({"clutter": -0.1}, ValueError, "clutter must be a"),
+        ({"clutter": "much"}, ValueError, "clutter must be a number"),
+        ({"overlap": 1}, ValueError, "overlap must be a .*0..0.9"),
+        ({"context_bias": 1.1}, ValueError, "context_bias must be a .*0..1"),
+        (
+            {"context_bias": float("nan")},
+            ValueError,
+            "context_bias must be a .*0..1, got nan",
+        ),
+        ({"contrast": 3}, ValueError, "contrast must be a .*0..2"),
+        ({"noise": float("inf")}, ValueError, "noise must be a .*0..50"),
         ({"colour": "red"}, TypeError, "colour"),
     ],
 )
@@ -554,7 +562,7 @@ def test_one_frame_is_a_scene_and_bad_numbers_of_frames_are_refused():
     clip = scenes.clip(8, 2, 1, size=48)
     assert digest(*clip.frames) == digest(scenes.scene(8, 2, size=48))
     assert clip.flow.shape == (0, 48, 48, 2)
-    for frames, error in ((0, ValueError), (65, ValueError), (2.0, TypeError)):
+    for frames, error in ((0, ValueError), (65, ValueError), (2.0, ValueError)):
         with pytest.raises(error, match="frames must"):
             scenes.clip(0, frames=frames)
 
@@ -668,12 +676,12 @@ def test_a_stroke_off_centre_leaves_its_object():
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ({"missed": 1.2}, ValueError, "missed must lie in 0..1"),
-        ({"box_jitter": -0.1}, ValueError, "box_jitter must lie in 0..1"),
+        ({"missed": 1.2}, ValueError, "missed must be a .*0..1"),
+        ({"box_jitter": -0.1}, ValueError, "box_jitter must be a .*0..1"),
         ({"wrong_class": float("nan")}, ValueError, "wrong_class"),
-        ({"off_centre": "a bit"}, TypeError, "off_centre must be a number"),
-        ({"missed_small": None}, TypeError, "missed_small"),
-        ({"seed": 0.5}, TypeError, "seed must be a whole number"),
+        ({"off_centre": "a bit"}, ValueError, "off_centre must be a number"),
+        ({"missed_small": None}, ValueError, "missed_small"),
+        ({"seed": 0.5}, ValueError, "seed must be a whole number"),
     ],
 )
 def test_bad_annotators_are_refused(arguments, error, text):
@@ -682,9 +690,9 @@ def test_bad_annotators_are_refused(arguments, error, text):
 
 
 def test_bad_pens_are_refused(many):
-    with pytest.raises(ValueError, match="width must lie in 1"):
+    with pytest.raises(ValueError, match=r"width must be a .*1"):
         scenes.weak_scribbles(many[0], width=0)
-    with pytest.raises(ValueError, match=r"share must lie in 0\.\.1"):
+    with pytest.raises(ValueError, match=r"share must be a .*0\.\.1"):
         scenes.weak_scribbles(many[0], share=2)
 
 
@@ -744,9 +752,9 @@ def test_loader_and_arrays():
     ("arguments", "error", "text"),
     [
         ({"split": "dev"}, ValueError, "split must be one of"),
-        ({"length": 0}, ValueError, "length must lie in 1"),
-        ({"size": 8}, ValueError, "size must lie in"),
-        ({"seed": "x"}, TypeError, "seed must be"),
+        ({"length": 0}, ValueError, "length must be a .*1"),
+        ({"size": 8}, ValueError, "size must be a"),
+        ({"seed": "x"}, ValueError, "seed must be"),
         ({"noisy": 1}, TypeError, "noisy"),
     ],
 )

@@ -81,7 +81,7 @@ def test_all_cells_are_in_the_order_once(monkeypatch):
 
 @pytest.mark.parametrize("count", [0, -1, CELLS + 1, 2.0, "3", True])
 def test_bad_count(count):
-    with pytest.raises(ValueError, match="count must be a whole number from 1 to 2624"):
+    with pytest.raises(ValueError, match=r"count must be a whole number in 1\.\.2624"):
         solar_cells(count)
 
 

@@ -7,10 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
+from ...kit.checks import whole
 from . import captions, strokes
 from .kinds import CLASSES
 from .render import flow, render
-from .world import Parameters, World, draw_world, whole
+from .world import Parameters, World, draw_world
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .draws import Draws
 
@@ -27,12 +28,12 @@ SUB = 4
 FULL = SUB * SUB
 
 
-def cosine(steps: np.ndarray | int) -> np.ndarray:
+def cosine(steps: ArrayLike) -> np.ndarray:
     """Cosine of an angle given in whole steps of a `TURN`."""
     return _COSINE[np.asarray(steps) % TURN]
 
 
-def sine(steps: np.ndarray | int) -> np.ndarray:
+def sine(steps: ArrayLike) -> np.ndarray:
     """Sine of an angle given in whole steps of a `TURN`."""
     return _COSINE[(np.asarray(steps) - TURN // 4) % TURN]
 

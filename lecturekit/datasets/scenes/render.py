@@ -112,11 +112,16 @@ def _photographed(
 
 def _window(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
     """Rows and columns round a mask, `margin` pixels wider where the picture goes on."""
-    bounds = []
-    for axis in (1, 0):
-        hits = np.flatnonzero(mask.any(axis))
-        bounds.append(slice(max(0, hits[0] - margin), hits[-1] + 1 + margin) if len(hits) else slice(0, 0))
-    return tuple(slice(b.start, min(b.stop, n)) for b, n in zip(bounds, mask.shape, strict=True))
+    rows, columns = _bounds(mask.max(1), margin), _bounds(mask.max(0), margin)
+    return rows, columns
+
+
+def _bounds(hit: np.ndarray, margin: int) -> slice:
+    """From the first to the last true entry, and `margin` more on both sides as far as there are any."""
+    found = np.flatnonzero(hit)
+    if not len(found):
+        return slice(0, 0)
+    return slice(max(0, int(found[0]) - margin), min(len(hit), int(found[-1]) + 1 + margin))
 
 
 def _blurred(values: np.ndarray, radius: int) -> np.ndarray:

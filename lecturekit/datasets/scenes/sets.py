@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ...kit.checks import whole
 from .generate import Scene, scene
 from .kinds import CLASSES
-from .world import Parameters, whole
+from .world import Parameters
 
 #: Scene number i of a split is scene 3 i, 3 i + 1 or 3 i + 2, so that splits of any length share none.
 SPLITS = ("train", "val", "test")
@@ -53,8 +54,8 @@ class Scenes(Dataset):
             raise IndexError(f"there are {self.length} scenes, got number {i}")
         return scene(split_index(self.split, i % self.length), self.seed, **self.parameters)
 
-    def __getitem__(self, i: int) -> tuple[Tensor, dict[str, Tensor]]:
-        one = self.scene(i)
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
+        one = self.scene(index)
         target = {
             "mask": torch.from_numpy(one.mask).long(),
             "boxes": torch.from_numpy(one.boxes).float(),

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...kit.checks import number, whole
 from . import captions, strokes
 from .draws import BELL, Draws
 from .generate import Scene
 from .kinds import CLASSES
-from .world import VERSION, number, whole
+from .world import VERSION
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ...kit.checks import number, whole
 from .draws import Draws
 from .kinds import BACKGROUNDS, CLASSES, COLOURS, KINDS, RGB, SURFACES
 from .outlines import CLUTTER, FULL, TURN, UNIT, Outline, coverage, posed, rotate, signed_area
@@ -77,10 +78,12 @@ class Parameters:
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width."""
-        pair = (self.size, self.size) if isinstance(self.size, numbers.Integral) else self.size
-        if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+        if isinstance(self.size, numbers.Integral):
+            return int(self.size), int(self.size)
+        if not isinstance(self.size, Sequence) or isinstance(self.size, str) or len(self.size) != 2:
             raise TypeError(f"size must be a whole number or (height, width), got {self.size!r}")
-        return tuple(pair)
+        height, width = self.size
+        return height, width
 
     @property
     def kinds(self) -> tuple[int, ...]:
@@ -92,28 +95,11 @@ class Parameters:
         if not self.classes:
             raise ValueError("classes must name at least one class, got none")
         found = [CLASSES.index(c) if c in CLASSES else c for c in self.classes]
+        known = range(1, len(CLASSES))
         for c in found:
-            if not isinstance(c, numbers.Integral) or isinstance(c, bool) or not 1 <= c < len(CLASSES):
+            if isinstance(c, str | bool) or c not in known:
                 raise ValueError(f"classes must be of {', '.join(CLASSES[1:])}, got {c!r}")
         return tuple(sorted({int(c) for c in found}))
-
-
-def whole(name: str, value: object, low: int, high: float = math.inf) -> int:
-    """`value` as an int; TypeError or ValueError naming it unless it is a whole number of low..high."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must lie in {low}..{high}, got {value}")
-    return int(value)
-
-
-def number(name: str, value: object, low: float, high: float = math.inf) -> float:
-    """`value` as a float; TypeError or ValueError naming it unless it is a number of low..high."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not low <= value <= high:  # also refuses NaN
-        raise ValueError(f"{name} must lie in {low}..{high}, got {value}")
-    return float(value)
 
 
 @dataclass(frozen=True)
@@ -273,7 +259,8 @@ def _tinted(draws: Draws, rgb: RGB, spread: int, grey: float = 0.0) -> RGB:
     """A colour near `rgb`: paler by the share `grey`, lighter or darker, and a little off in each channel."""
     light, mean = draws.uniform(-1.5, 1) * spread, sum(rgb) / 3
     shades = [(1 - grey) * v + grey * mean + light + draws.uniform(-0.5, 0.5) * spread for v in rgb]
-    return tuple(round(min(250, max(5, shade))) for shade in shades)
+    red, green, blue = (round(min(250, max(5, shade))) for shade in shades)
+    return red, green, blue
 
 
 def _somewhere(draws: Draws, parameters: Parameters, side: float = 0.0) -> np.ndarray:
