@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lecturekit.exercises import Exercise, Mistake
-from lecturekit.exercises.quiz import Option, Question, Quiz
+from lecturekit.exercises import Chapter
+
+chapter = Chapter(__name__)
 
 
 def _labels(seed: int, classes: int = 4, size: tuple[int, int] = (8, 10)) -> np.ndarray:
@@ -26,69 +27,23 @@ def _stand_ins(bias):
     return lambda labels: lambda: labels + bias, lambda labels: labels / 2
 
 
-taught_labels = Exercise(
-    name="taught_labels",
-    title="The loop itself",
-    difficulty=2,
-    minutes=7,
-    why="These five lines are the lecture's bootstrapping. Everything else in this notebook is what goes "
-    "into "
-    "them.",
-    task=(
-        "Write `taught_labels(labels, train, mend, rounds)`. In each round, `predict = train(labels)` "
-        "trains a "
-        "new student, `predict()` gives its labels of the training pictures, and `mend(...)` applies the "
-        "tricks to them; the result is taught in the next round. Return a list of the labels that were "
-        "*taught* in each round, those of the first round first."
-    ),
-    stub='''
-def taught_labels(labels, train, mend, rounds):
-    """The labels that each of the rounds was taught, in a list; the first are those given."""
-    taught = []
-    ...  # your code
-    return taught
-''',
-    reference=_taught,
+taught_labels = chapter.exercise(
+    "taught_labels",
+    _taught,
     cases=lambda: [
         (np.array([8.0, 4.0]), *_stand_ins(1.0), 4),
         (np.array([1.0]), *_stand_ins(-3.0), 1),
         (np.array([0.0, 2.0]), *_stand_ins(2.0), 3),
     ],
-    hints=(
-        "What does the student of the second round learn from?",
-        "In a loop over the rounds: keep the labels in the list, train on them, let the student predict, "
-        "mend "
-        "what it says, and give that the name `labels`.",
-        "`taught.append(____)`; `predict = train(____)`; `labels = mend(____)`",
-    ),
-    mistakes=[
-        Mistake(
-            "first_only",
-            lambda labels, train, mend, rounds: [labels] * rounds,
-            "Every round is taught the first labels again. The point of the rounds is that the student's own "
-            "labels are taught next.",
+    mistakes={
+        "first_only": lambda labels, train, mend, rounds: [labels] * rounds,
+        "not_mended": lambda labels, train, mend, rounds: _taught(labels, train, lambda x: x, rounds),
+        "mended_first": lambda labels, train, mend, rounds: _taught(mend(labels), train, mend, rounds),
+        "shifted": lambda labels, train, mend, rounds: _taught(labels, train, mend, rounds + 1)[1:],
+        "mended_before_predict": lambda labels, train, mend, rounds: (
+            _taught(mend(labels), train, mend, rounds)[:1] * rounds
         ),
-        Mistake(
-            "not_mended",
-            lambda labels, train, mend, rounds: _taught(labels, train, lambda x: x, rounds),
-            "You teach what the student said as it is. That is the recipe Naive; `mend` must see it first.",
-        ),
-        Mistake(
-            "mended_first",
-            lambda labels, train, mend, rounds: _taught(mend(labels), train, mend, rounds),
-            "You mend the labels before the first round too. The first round is taught the labels as given.",
-        ),
-        Mistake(
-            "shifted",
-            lambda labels, train, mend, rounds: _taught(labels, train, mend, rounds + 1)[1:],
-            "Your list begins with the labels of round two. Keep the labels before you train on them.",
-        ),
-        Mistake(
-            "mended_before_predict",
-            lambda labels, train, mend, rounds: _taught(mend(labels), train, mend, rounds)[:1] * rounds,
-            "You return the same labels in every round, mended once. Let `labels` change within the loop.",
-        ),
-    ],
+    },
 )
 
 
@@ -118,58 +73,20 @@ def _in_place(labels, boxes):
     return out
 
 
-clear_outside = Exercise(
-    name="clear_outside",
-    title="Outside every box",
-    difficulty=1,
-    minutes=4,
-    why="The one thing a box knows for certain, and the student does not.",
-    task=(
-        "Write `clear_outside(labels, boxes)`: a copy of the label map `(H, W)` in which every pixel that "
-        "lies "
-        "in none of the boxes `(x0, y0, x1, y1)`, half open, is 0. There may be no box at all."
-    ),
-    stub='''
-def clear_outside(labels, boxes):
-    """Labels (H, W) with 0 wherever no box (x0, y0, x1, y1) is."""
-    inside = np.zeros(labels.shape, bool)
-    ...  # your code
-''',
-    reference=_clear_outside,
+clear_outside = chapter.exercise(
+    "clear_outside",
+    _clear_outside,
     cases=_outside_cases,
-    hints=(
-        "Which pixels may keep their label?",
-        "Set `inside` to True in the window of each box; then keep the labels where it is True.",
-        "`inside[y0:y1, ____] = True`; `return np.where(inside, ____, ____)`",
-    ),
-    mistakes=[
-        Mistake(
-            "inside_cleared",
-            _in_place,
-            "It is the other way round: what is inside a box stays, what is outside becomes background.",
+    mistakes={
+        "inside_cleared": _in_place,
+        "last_box": _only_last,
+        "x_and_y": lambda labels, boxes: _clear_outside(
+            labels, [(y0, x0, y1, x1) for x0, y0, x1, y1 in np.asarray(boxes)]
         ),
-        Mistake(
-            "last_box",
-            _only_last,
-            "Only one box keeps its labels. A pixel may lie in any of them.",
-        ),
-        Mistake(
-            "x_and_y",
-            lambda labels, boxes: _clear_outside(
-                labels, [(y0, x0, y1, x1) for x0, y0, x1, y1 in np.asarray(boxes)]
-            ),
-            "Rows are y and come first: `inside[y0:y1, x0:x1]`.",
-        ),
-        Mistake(
-            "ignored",
-            lambda labels, boxes: np.where(
-                _clear_outside(np.ones_like(labels), boxes) == 1, labels, 255
-            ).astype(np.uint8),
-            "You ignore what is outside (255). A box says more than that: it *is* background, and the "
-            "student "
-            "should learn so.",
-        ),
-    ],
+        "ignored": lambda labels, boxes: np.where(
+            _clear_outside(np.ones_like(labels), boxes) == 1, labels, 255
+        ).astype(np.uint8),
+    },
 )
 
 
@@ -200,56 +117,16 @@ def _renumbered(belief, allowed):
     return belief[[0, *allowed]].argmax(0).astype(np.uint8)
 
 
-best_allowed = Exercise(
-    name="best_allowed",
-    title="The likeliest class that may be there",
-    difficulty=2,
-    minutes=6,
-    why="A wrong class need not become background: the student has a second choice, and it is often right.",
-    task=(
-        "`belief` is `(K, H, W)`, the student's probabilities. Write `best_allowed(belief, allowed)`: at "
-        "each "
-        "pixel the class of highest belief among background, 0, and the classes in the list `allowed`, which "
-        "may be empty. Return the label map `(H, W)`."
-    ),
-    stub='''
-def best_allowed(belief, allowed):
-    """Label map (H, W): of classes 0 and allowed, the one that belief (K, H, W) is highest for."""
-    ...  # your code
-''',
-    reference=_best_allowed,
+best_allowed = chapter.exercise(
+    "best_allowed",
+    _best_allowed,
     cases=_beliefs,
-    hints=(
-        "How do you make sure that `argmax` never picks a class?",
-        "Make an array like `belief` full of -1, copy the rows of the allowed classes into it, and take the "
-        "`argmax` over the first axis. Background is always allowed.",
-        "`masked = np.full_like(belief, -1)`; `masked[[0, *allowed]] = ____`; `return masked.argmax(____)`",
-    ),
-    mistakes=[
-        Mistake(
-            "everything",
-            lambda belief, allowed: belief.argmax(0).astype(np.uint8),
-            "That is what the student says. Classes without a box are still in it.",
-        ),
-        Mistake(
-            "to_background",
-            _dropped_to_background,
-            "A forbidden class becomes background. But perhaps the student's second choice is a class that "
-            "is "
-            "allowed: ask for the best among those.",
-        ),
-        Mistake(
-            "no_background",
-            _background_forgotten,
-            "Background is missing: it is always allowed, for the corners of a box are nobody's.",
-        ),
-        Mistake(
-            "renumbered",
-            _renumbered,
-            "The `argmax` of a selection of rows counts in that selection. You need the numbers of the "
-            "classes: look them up, or keep all rows and mask some.",
-        ),
-    ],
+    mistakes={
+        "everything": lambda belief, allowed: belief.argmax(0).astype(np.uint8),
+        "to_background": _dropped_to_background,
+        "no_background": _background_forgotten,
+        "renumbered": _renumbered,
+    },
 )
 
 
@@ -305,57 +182,16 @@ def _filled(labels, first, box, c, least):
     return out
 
 
-reset_small = Exercise(
-    name="reset_small",
-    title="Too little to be the object",
-    difficulty=2,
-    minutes=6,
-    why="Without it, an object that the student once misses is background in all later rounds: nobody would "
-    "ever teach it again.",
-    task=(
-        "Write `reset_small(labels, first, box, c, least)`: if less than the share `least` of the pixels in "
-        "`box` has the label `c`, return a copy of `labels` in which the box has its `first` labels again. "
-        "Otherwise return a copy as it is."
-    ),
-    stub='''
-def reset_small(labels, first, box, c, least):
-    """Labels (H, W); where under the share least of box has class c, box gets its first labels back."""
-    x0, y0, x1, y1 = box
-    ...  # your code
-''',
-    reference=_reset_small,
+reset_small = chapter.exercise(
+    "reset_small",
+    _reset_small,
     cases=_reset_cases,
-    hints=(
-        "The mean of True and False is a share.",
-        "Cut the box out of the labels, compare it with `c` and take the mean. If it is too small, copy the "
-        "box's pixels from `first`.",
-        "`if (labels[y0:y1, x0:x1] == c).mean() < ____:` `out[____, ____] = first[____, ____]`",
-    ),
-    mistakes=[
-        Mistake(
-            "whole_picture",
-            _reset_everything,
-            "You reset the whole picture. Other boxes may be fine: only this box goes back.",
-        ),
-        Mistake(
-            "share_of_picture",
-            _share_of_picture,
-            "You take the share of the picture. A small object would always be too small: the share is of "
-            "the box.",
-        ),
-        Mistake(
-            "any_class",
-            _any_object,
-            "You count every class as the object. Only label `c` says that this box's object was found.",
-        ),
-        Mistake(
-            "filled",
-            _filled,
-            "You fill the box with `c`. For the recipe Box that is the same; Box^i's first labels have "
-            "ignored "
-            "pixels, and they must come back.",
-        ),
-    ],
+    mistakes={
+        "whole_picture": _reset_everything,
+        "share_of_picture": _share_of_picture,
+        "any_class": _any_object,
+        "filled": _filled,
+    },
 )
 
 
@@ -413,58 +249,16 @@ def _absent_is_zero(labels, truth, classes):
     return float(np.mean(scores))
 
 
-mean_iou = Exercise(
-    name="mean_iou",
-    title="The lecture's measure",
-    difficulty=2,
-    minutes=7,
-    why="Every curve of this notebook is drawn in it, and 65 % of it is what the lecture calls perhaps "
-    "enough.",
-    task=(
-        "Write `mean_iou(labels, truth, classes)`, for label maps with classes 0 to `classes` - 1. Pixels "
-        "whose truth is 255 do not count. For each class, divide the pixels that both maps give it by those "
-        "that at least one gives it; leave out a class that occurs in neither. Return the mean over the "
-        "classes, background included."
-    ),
-    stub='''
-def mean_iou(labels, truth, classes):
-    """Mean over the classes of intersection over union, without pixels of truth 255."""
-    known = truth != 255
-    ...  # your code
-''',
-    reference=_mean_iou,
+mean_iou = chapter.exercise(
+    "mean_iou",
+    _mean_iou,
     cases=_iou_cases,
-    hints=(
-        "For one class, two masks: where the labels say it, and where the truth does.",
-        "Loop over the classes; `a & b` is the intersection, `a | b` the union, both only where `known`. "
-        "Skip "
-        "a class whose union is empty.",
-        "`a, b = (labels == c) & known, (____) & known`; `scores.append((a & b).sum() / ____)`",
-    ),
-    mistakes=[
-        Mistake(
-            "accuracy",
-            _accuracy,
-            "That is the share of right pixels. Background would decide it alone; IoU asks each class.",
-        ),
-        Mistake(
-            "void",
-            _void_counted,
-            "Pixels of truth 255 are in your unions: wherever the truth is void, the labels count as wrong.",
-        ),
-        Mistake(
-            "no_background",
-            _without_background,
-            "Background is a class too: the mean over 21 classes of VOC includes it.",
-        ),
-        Mistake(
-            "absent",
-            _absent_is_zero,
-            "A class that is in neither map counts as 0 in your mean. There is nothing to get wrong: leave "
-            "it "
-            "out.",
-        ),
-    ],
+    mistakes={
+        "accuracy": _accuracy,
+        "void": _void_counted,
+        "no_background": _without_background,
+        "absent": _absent_is_zero,
+    },
 )
 
 
@@ -481,143 +275,19 @@ _OFFERS = [
 ]
 
 
-cheapest = Exercise(
-    name="cheapest",
-    title="What is enough for you",
-    difficulty=1,
-    minutes=4,
-    why="The lecture leaves the decision to you: it depends on your target application.",
-    task=(
-        "`offers` is a list of `(name, hours, quality)`. Write `cheapest(offers, wanted)`: the name of the "
-        "offer with the fewest hours among those whose quality is at least `wanted`, or `None` where none is."
-    ),
-    stub='''
-def cheapest(offers, wanted):
-    """Name of the offer with the fewest hours that has at least the quality wanted, or None."""
-    ...  # your code
-''',
-    reference=_cheapest,
+cheapest = chapter.exercise(
+    "cheapest",
+    _cheapest,
     cases=lambda: [(_OFFERS, 0.35), (_OFFERS, 0.36), (_OFFERS, 0.4), (_OFFERS, 0.9), (_OFFERS[::-1], 0.38)],
-    hints=(
-        "First who qualifies, then who is cheapest.",
-        "Keep the pairs `(hours, name)` of the offers with enough quality; `min` of them has the fewest "
-        "hours. "
-        "An empty list has no minimum.",
-        "`enough = [(hours, name) for name, hours, quality in offers if ____]`; `return min(enough)[____] if "
-        "enough else ____`",
-    ),
-    mistakes=[
-        Mistake(
-            "best",
-            lambda offers, wanted: max(offers, key=lambda o: o[2])[0],
-            "That is the best offer, whatever it costs. Asked for is the cheapest that is good enough.",
-        ),
-        Mistake(
-            "cheapest_of_all",
-            lambda offers, wanted: min(offers, key=lambda o: o[1])[0],
-            "That is the cheapest of all, good enough or not.",
-        ),
-        Mistake(
-            "more_than",
-            lambda offers, wanted: _cheapest([o for o in offers if o[2] > wanted], wanted),
-            "You want more than `wanted`. An offer that just reaches it is good enough.",
-        ),
-        Mistake(
-            "best_of_enough",
-            lambda offers, wanted: max(
-                [o for o in offers if o[2] >= wanted], key=lambda o: o[2], default=(None,)
-            )[0],
-            "Among those that are good enough you take the best one. Take the one with the fewest hours.",
-        ),
-    ],
+    mistakes={
+        "best": lambda offers, wanted: max(offers, key=lambda o: o[2])[0],
+        "cheapest_of_all": lambda offers, wanted: min(offers, key=lambda o: o[1])[0],
+        "more_than": lambda offers, wanted: _cheapest([o for o in offers if o[2] > wanted], wanted),
+        "best_of_enough": lambda offers, wanted: max(
+            [o for o in offers if o[2] >= wanted], key=lambda o: o[2], default=(None,)
+        )[0],
+    },
 )
 
 
-after_the_rounds = Quiz(
-    "after_the_rounds",
-    [
-        Question(
-            "Why does Naive get worse from round to round?",
-            [
-                Option(
-                    "Its students train too long and learn the rectangles by heart",
-                    False,
-                    "Every round trains as long as the first, from new weights. What changes is what it is "
-                    "taught.",
-                ),
-                Option(
-                    "The student's mistakes are its next labels, and nothing ever contradicts them",
-                    True,
-                    "Random errors average out in training; errors that the student makes itself are the "
-                    "ones "
-                    "that it can learn best.",
-                ),
-                Option(
-                    "The boxes are forgotten in the first round already",
-                    False,
-                    "The first round is taught filled boxes, as Box is. They differ from round two on.",
-                ),
-            ],
-        ),
-        Question(
-            "A student is trained on labels of which a fifth of all pixels is wrong. When does it hurt "
-            "least?",
-            [
-                Option(
-                    "When the wrong pixels are scattered at random",
-                    True,
-                    "Neighbours of one object contradict them, and the loss averages over all of them.",
-                ),
-                Option(
-                    "When whole objects have a wrong class",
-                    False,
-                    "Then every pixel of the object says the same wrong thing: that can be learned.",
-                ),
-                Option(
-                    "It does not matter where they are, a fifth is a fifth",
-                    False,
-                    "You measured it: the same share of wrong pixels costs very different amounts.",
-                ),
-            ],
-        ),
-        Question(
-            "Which of these may a trick look at?",
-            [
-                Option("The boxes and their classes", True, "They are the labels that were paid for."),
-                Option("The picture itself", True, "The CRF's boundaries come from its colours."),
-                Option(
-                    "The student's second choice at a pixel",
-                    True,
-                    "It is what a pixel of a class without a box becomes.",
-                ),
-                Option(
-                    "The masks of the training pictures, to choose between two label maps",
-                    False,
-                    "If you had those, you would train on them. In this course the truth only measures.",
-                ),
-            ],
-            multiple=True,
-        ),
-        Question(
-            "The best weak recipe of the paper reaches 95.1 % of full supervision by mean IoU. For instances "
-            "at IoU .75, weak supervision reaches 81 %. What does that say?",
-            [
-                Option(
-                    "One of the two must be a mistake",
-                    False,
-                    "Both can be true: they ask different questions.",
-                ),
-                Option(
-                    "The share depends on how strict the measure is about outlines",
-                    True,
-                    "Labels from boxes are weakest along the outline, and a strict measure looks there.",
-                ),
-                Option(
-                    "Boxes are enough for every application",
-                    False,
-                    "If yours measures areas or needs clean outlines, look at the strict figure.",
-                ),
-            ],
-        ),
-    ],
-)
+after_the_rounds = chapter.quiz("after_the_rounds")
