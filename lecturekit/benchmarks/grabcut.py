@@ -12,7 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..datasets.voc import CLASSES, VOC, Picture, shrunk
-from ..labels.boxes import agree, fill_boxes, inner_boxes, paint_masks
+from ..labels.boxes import fill_boxes, inner_boxes, intersect_labels, paint_masks
 from ..metrics import label_quality
 from ..pixels.edges import boundary_map, hed_edges, hed_weights_path
 from ..pixels.grabcut import grabcut_boxes, grabcut_plus_inner, opencv_grabcut
@@ -100,8 +100,8 @@ def _labels(picture: Picture, makers: dict[str, MaskMaker], votes: int, seconds:
         seconds.setdefault(name, []).append(time.perf_counter() - start)
         made[name] = paint_masks(masks, *where)
         yield name, made[name]
-        yield name + "\n0", paint_masks(masks, *where, rest=0)
-    yield "M∩G+", agree(made["MCG"], made["GrabCut+"], picture.boxes)
+        yield name + "\n0", paint_masks(masks, *where, outside_label=0)
+    yield "M∩G+", intersect_labels(made["MCG"], made["GrabCut+"], picture.boxes)
     if votes:
         start = time.perf_counter()
         edges = boundary_map(picture.image)

@@ -7,7 +7,8 @@ A label is a plain dict that JSON can hold::
 Coordinates are floats in pixels of the picture: pixel (0, 0) covers [0, 1) x [0, 1), so 0 <= x <= W and
 0 <= y <= H. What ``points`` hold depends on the kind (`KINDS`). A scribble has a ``width`` in pixels as well.
 A mask has ``size`` [H, W] and ``counts``: lengths of runs of zeros and ones in turn, zeros first, down the
-columns, as in uncompressed COCO RLE.
+columns, as in uncompressed COCO RLE. Two keys may stand in any label: ``group``, a whole number that the
+parts of one object share, and ``crowd``, True where a label marks a group of objects.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from .boxes import BACKGROUND, IGNORE, clip_boxes, paint_masks, window
+from ..kit.checks import shortened, whole
+from .boxes import clip_boxes, paint_order, window
+from .label_map import BACKGROUND, IGNORE
 
 #: Kinds of label, and the least and most points of one.
 KINDS: dict[str, tuple[int, int]] = {
@@ -33,10 +38,10 @@ KINDS: dict[str, tuple[int, int]] = {
 #: No picture of more pixels is dealt with: a number in a file must not fill the memory.
 MAX_PIXELS = 5 * 10**7
 #: The largest whole number that JavaScript holds exactly.
-_MAX_WHOLE = 2**53 - 1
+MAX_WHOLE = 2**53 - 1
 
 
-def checked(label: dict, size: tuple[int, int], classes: int) -> dict:
+def checked(label: object, size: Sequence[int], classes: int) -> dict[str, Any]:
     """A clean copy of a label that may come from anywhere, with the keys of its kind only.
 
     Args:
@@ -47,63 +52,97 @@ def checked(label: dict, size: tuple[int, int], classes: int) -> dict:
     Raises:
         ValueError: whatever is missing, of a wrong type, not finite, outside the picture or over a limit,
             with what came and what was wanted.
+
+    Example:
+        >>> label = {"id": "a", "kind": "point", "class_index": 1, "points": [[3, 1]], "milliseconds": 900}
+        >>> checked(label, (4, 6), classes=2)["points"]
+        [[3.0, 1.0]]
+        >>> checked(label | {"points": [[7, 1]]}, (4, 6), classes=2)
+        Traceback (most recent call last):
+        ...
+        ValueError: x must be a number of 0..6, got 7
     """
     height, width = checked_size(size)
-    _whole("classes", classes, 1, IGNORE - 1)
+    whole("classes", classes, 1, IGNORE - 1)
     if not isinstance(label, dict):
-        raise ValueError(f"a label must be a dict, got {shortened(label)}")
+        raise ValueError(f"label must be a dict, got {shortened(label)}")
     kind = label.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {shortened(kind)}")
-    clean = {
+    clean: dict[str, Any] = {
         "id": _name(label.get("id")),
         "kind": kind,
-        "class_index": _whole("class_index", label.get("class_index"), 1, classes),
+        "class_index": whole("class_index", label.get("class_index"), 1, classes),
         "points": _points(kind, label.get("points", []), height, width),
-        "milliseconds": _whole("milliseconds", label.get("milliseconds"), 0, _MAX_WHOLE),
+        "milliseconds": whole("milliseconds", label.get("milliseconds"), 0, MAX_WHOLE),
     }
     if kind == "scribble":
         clean["width"] = _coordinate("width", label.get("width"), 2 * max(height, width), above=0)
     if kind == "mask":
         clean |= _runs(label, (height, width))
+    if label.get("group") is not None:
+        clean["group"] = whole("group", label["group"], 0, MAX_WHOLE)
+    if label.get("crowd") is True:
+        clean["crowd"] = True
     return clean
 
 
-def checked_size(size: Sequence[int]) -> tuple[int, int]:
-    """Height and width, each at least 1 and together at most `MAX_PIXELS` pixels, or ``ValueError``."""
+def checked_size(size: object) -> tuple[int, int]:
+    """Height and width, each at least 1 and together at most `MAX_PIXELS` pixels.
+
+    Args:
+        size: two whole numbers.
+
+    Raises:
+        ValueError: anything else.
+    """
     if not isinstance(size, list | tuple) or len(size) != 2:
         raise ValueError(f"size must be (height, width), got {shortened(size)}")
-    height, width = (_whole("height or width", side, 1, MAX_PIXELS) for side in size)
+    height, width = (whole("height or width", side, 1, MAX_PIXELS) for side in size)
     if height * width > MAX_PIXELS:
         raise ValueError(f"size must be at most {MAX_PIXELS} pixels, got {height} x {width}")
     return height, width
 
 
-def box_of(label: dict) -> tuple[float, float, float, float]:
+def box_of(label: dict[str, Any]) -> tuple[float, float, float, float]:
     """The box x0, y0, x1, y1 round what a checked label marks, half open.
 
-    A point has a box without width and height; the pen of a scribble may reach beyond the picture.
+    Args:
+        label: as `checked` gives it. A point has a box without width and height; the pen of a scribble may
+            reach beyond the picture.
 
     Raises:
         ValueError: the label has no place: an image's class, a mask of no pixel.
+
+    Example:
+        >>> box_of({"kind": "polygon", "points": [[1.5, 2.0], [4.0, 2.5], [3.0, 7.0]]})
+        (1.5, 2.0, 4.0, 7.0)
     """
-    if label["kind"] == "mask":
-        mask = decode_rle(label["counts"], label["size"])
-        if mask.any():
-            return tuple(map(float, _tight(mask)))
-    elif label["points"]:
-        pen = label.get("width", 0.0) / 2
-        (x0, y0), (x1, y1) = (
-            f(axis=0) for f in (np.array(label["points"]).min, np.array(label["points"]).max)
-        )
-        return float(x0 - pen), float(y0 - pen), float(x1 + pen), float(y1 + pen)
+    if label["kind"] == "mask" and any(label["counts"][1::2]):
+        return _box_of_runs(label["counts"], label["size"][0])
+    if label["points"]:
+        points, pen = np.array(label["points"]), label.get("width", 0.0) / 2
+        (x0, y0), (x1, y1) = points.min(0).tolist(), points.max(0).tolist()
+        return x0 - pen, y0 - pen, x1 + pen, y1 + pen
     raise ValueError(f"a label of kind {label['kind']!r} that marks no pixel has no box")
+
+
+def _box_of_runs(counts: Sequence[int], height: int) -> tuple[float, float, float, float]:
+    """The box round the ones of runs down columns of `height` pixels."""
+    ends = np.cumsum(counts)[1::2]
+    starts = ends - counts[1::2]
+    starts, last = starts[ends > starts], ends[ends > starts] - 1
+    if (starts // height < last // height).any():  # a run that goes over into the next column
+        top, bottom = 0, height - 1
+    else:
+        top, bottom = (starts % height).min(), (last % height).max()
+    return float(starts[0] // height), float(top), float(last[-1] // height + 1), float(bottom + 1)
 
 
 # ------------------------------------------------------------------ pixels
 
 
-def rasterise(label: dict, size: tuple[int, int]) -> np.ndarray:
+def rasterise(label: dict[str, Any], size: Sequence[int]) -> NDArray[np.bool_]:
     """The pixels that a checked label marks, bool ``(H, W)``.
 
     A pixel belongs to a box or polygon if its centre lies inside (even-odd rule where outlines cross
@@ -112,65 +151,111 @@ def rasterise(label: dict, size: tuple[int, int]) -> np.ndarray:
     half its width away, and those that its points lie in. A point marks its pixel, four extreme points their
     box, an image's class nothing.
 
+    Args:
+        label: as `checked` gives it.
+        size: height and width of the picture.
+
     Raises:
         ValueError: a size that is none, or not that of the mask.
+
+    Example:
+        >>> corners = [[1, 0], [3, 0], [3, 2], [1, 2]]
+        >>> rasterise({"kind": "polygon", "points": corners}, (3, 4)).astype(int)
+        array([[0, 1, 1, 0],
+               [0, 1, 1, 0],
+               [0, 0, 0, 0]])
     """
     size = checked_size(size)
-    kind, points = label["kind"], np.array(label["points"], float).reshape(-1, 2)
-    if kind in ("box", "extreme"):
-        return _box_mask(box_of(label), size)
-    if kind == "polygon":
-        return _polygon_mask(points, size)
-    if kind == "mask":
-        if tuple(label["size"]) != size:
-            raise ValueError(f"size must be that of the mask, {label['size']}, got {list(size)}")
-        return decode_rle(label["counts"], size)
-    mask = np.zeros(size, bool)
-    if kind == "scribble":
-        mask = _stroke_mask(points, label["width"] / 2, size)
-    columns, rows = np.minimum(points.astype(int), np.array(size[::-1]) - 1).T
-    mask[rows, columns] = True
-    return mask
+    box, mask = _patch(label, size)
+    if mask.shape == size:
+        return mask
+    pixels = np.zeros(size, bool)
+    pixels[window(box)] = mask
+    return pixels
 
 
-def label_map(labels: Sequence[dict], size: tuple[int, int], rest: int = BACKGROUND) -> np.ndarray:
+def label_map(
+    labels: Sequence[dict[str, Any]], size: Sequence[int], outside_label: int = BACKGROUND
+) -> NDArray[np.uint8]:
     """All labels of a picture in one label map, uint8 ``(H, W)``; the one with the smaller box in front.
 
     Args:
         labels: checked labels.
         size: height and width.
-        rest: what pixels without a label become: 0 (background) or 255 (ignore, right for clicks and
-            scribbles, which say nothing about the rest).
+        outside_label: what pixels without a label become: 0 (background) or 255 (ignore, right for clicks
+            and scribbles, which say nothing about the other pixels).
+
+    Raises:
+        ValueError: a size that is none or not that of a mask, or another `outside_label`.
+
+    Example:
+        >>> box = {"kind": "box", "class_index": 2, "points": [[0, 0], [2, 1]]}
+        >>> label_map([box], (2, 3), outside_label=255)
+        array([[  2,   2, 255],
+               [255, 255, 255]], dtype=uint8)
     """
-    if rest not in (BACKGROUND, IGNORE):
-        raise ValueError(f"rest must be 0 (background) or 255 (ignore), got {rest!r}")
-    masks = [(rasterise(label, size), label["class_index"]) for label in labels]
-    masks = [(mask, c) for mask, c in masks if mask.any()]
-    boxes, classes = [_tight(mask) for mask, _ in masks], np.array([c for _, c in masks], int)
-    painted = paint_masks([mask for mask, _ in masks], boxes, classes, checked_size(size), BACKGROUND)
-    return np.where(painted == BACKGROUND, np.uint8(rest), painted)
+    if outside_label not in (BACKGROUND, IGNORE):
+        raise ValueError(f"outside_label must be 0 (background) or 255 (ignore), got {outside_label!r}")
+    size = checked_size(size)
+    patches = [(*_patch(label, size), label["class_index"]) for label in labels]
+    patches = [(_tightened(box, mask), index) for box, mask, index in patches if mask.any()]
+    boxes = np.array([box for (box, _), _ in patches], int).reshape(-1, 4)
+    painted = np.full(size, outside_label, np.uint8)
+    for k in paint_order(boxes, np.array([index for _, index in patches])):
+        (box, mask), index = patches[k]
+        painted[window(box)][mask] = index
+    return painted
 
 
-def encode_rle(mask: np.ndarray) -> list[int]:
-    """Lengths of the runs of a bool mask ``(H, W)`` down its columns, zeros first: COCO's uncompressed RLE.
+def union_rle(outlines: Sequence[Sequence], size: Sequence[int]) -> list[int]:
+    """Runs, as `encode_rle` makes them, of the pixels that any of several outlines encloses.
 
-    >>> encode_rle(np.array([[False, True], [True, True]]))
-    [1, 3]
+    Args:
+        outlines: each the points of a polygon, inside the picture.
+        size: height and width of the picture.
+    """
+    size = checked_size(size)
+    rings = [np.array(outline, float) for outline in outlines]
+    box = _pixels_round(np.concatenate(rings), size)
+    mask = np.zeros((box[3] - box[1], box[2] - box[0]), bool)
+    for ring in rings:
+        mask |= _polygon_mask(ring, box)
+    return _patch_runs(box, mask, size)
+
+
+def encode_rle(mask: ArrayLike) -> list[int]:
+    """Lengths of the runs of a mask down its columns, zeros first: COCO's uncompressed RLE.
+
+    Args:
+        mask: bool ``(H, W)``.
+
+    Raises:
+        ValueError: anything else.
+
+    Example:
+        >>> encode_rle(np.array([[False, True], [True, True]]))
+        [1, 3]
     """
     mask = np.asarray(mask)
     if mask.dtype != bool or mask.ndim != 2 or mask.size == 0:
         raise ValueError(f"mask must be bool (H, W), got {mask.dtype} {mask.shape}")
-    flat = mask.ravel(order="F")
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    runs = np.diff(np.concatenate([[0], changes, [flat.size]])).tolist()
-    return [0, *runs] if flat[0] else runs
+    return _patch_runs((0, 0, mask.shape[1], mask.shape[0]), mask, mask.shape)
 
 
-def decode_rle(counts: Sequence[int], size: Sequence[int]) -> np.ndarray:
+def decode_rle(counts: Sequence[int], size: Sequence[int]) -> NDArray[np.bool_]:
     """The bool mask ``(H, W)`` of runs as `encode_rle` makes them.
+
+    Args:
+        counts: lengths of the runs, zeros first.
+        size: height and width.
 
     Raises:
         ValueError: the counts are no whole numbers of at least 0, or do not add up to the picture's pixels.
+
+    Example:
+        >>> decode_rle([1, 3], (2, 2)).astype(int)
+        array([[0, 1],
+               [1, 1]])
     """
     height, width = checked_size(size)
     counts = _checked_counts(counts, height * width)
@@ -178,62 +263,135 @@ def decode_rle(counts: Sequence[int], size: Sequence[int]) -> np.ndarray:
     return np.repeat(bits, counts).reshape((height, width), order="F")
 
 
-def _box_mask(box: Sequence[float], size: tuple[int, int]) -> np.ndarray:
-    mask = np.zeros(size, bool)
-    mask[window(clip_boxes([box], size)[0])] = True
-    return mask
+# A patch is a box of whole pixels and a mask of the pixels inside it: where a label is small, nothing is done
+# for the rest of the picture.
+_Box = tuple[int, int, int, int]
 
 
-def _polygon_mask(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _patch(label: dict[str, Any], size: tuple[int, int]) -> tuple[_Box, NDArray[np.bool_]]:
+    """The pixels that a checked label marks."""
+    kind, points = label["kind"], np.array(label["points"], float).reshape(-1, 2)
+    if kind in ("box", "extreme"):
+        x0, y0, x1, y1 = clip_boxes([box_of(label)], size)[0].tolist()
+        return (x0, y0, x1, y1), np.ones((y1 - y0, x1 - x0), bool)
+    if kind == "mask":
+        if tuple(label["size"]) != size:
+            raise ValueError(f"size must be that of the mask, {label['size']}, got {list(size)}")
+        return (0, 0, size[1], size[0]), decode_rle(label["counts"], size)
+    if kind == "image_class":
+        return (0, 0, 0, 0), np.zeros((0, 0), bool)
+    box = _pixels_round(points, size, label.get("width", 0.0) / 2)
+    if kind == "polygon":
+        return box, _polygon_mask(points, box)
+    mask = np.zeros((box[3] - box[1], box[2] - box[0]), bool)
+    if kind == "scribble":
+        mask = _stroke_mask(points, label["width"] / 2, box)
+    columns, rows = np.minimum(points.astype(int), np.array(size[::-1]) - 1).T
+    mask[rows - box[1], columns - box[0]] = True
+    return box, mask
+
+
+def _pixels_round(points: NDArray[np.float64], size: tuple[int, int], margin: float = 0.0) -> _Box:
+    """The box of the pixels that points lie in, at least one, with a margin and clipped to the picture."""
+    height, width = size
+    (left, top), (right, bottom) = points.min(0) - margin, points.max(0) + margin
+    x0 = min(max(math.floor(left), 0), width - 1)
+    y0 = min(max(math.floor(top), 0), height - 1)
+    return x0, y0, min(math.floor(right) + 1, width), min(math.floor(bottom) + 1, height)
+
+
+def _tightened(box: _Box, mask: NDArray[np.bool_]) -> tuple[_Box, NDArray[np.bool_]]:
+    """A patch without empty rows and columns round the marked pixels, of which there are some."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    return (box[0] + x0, box[1] + y0, box[0] + x1, box[1] + y1), mask[y0:y1, x0:x1]
+
+
+def _patch_runs(box: _Box, mask: NDArray[np.bool_], size: tuple[int, ...]) -> list[int]:
+    """Runs of a picture of which a patch is all that is marked."""
+    edges = np.diff(np.pad(mask.T, ((0, 0), (1, 1))).astype(np.int8), axis=1)  # (w, h + 1)
+    first, last = (
+        (columns + box[0]) * size[0] + rows + box[1]
+        for columns, rows in (np.nonzero(edges == 1), np.nonzero(edges == -1))
+    )
+    # A run that reaches a column's end goes on at the next one's top.
+    broken = first[1:] != last[:-1]
+    first = first[np.concatenate([[True], broken])[: len(first)]]
+    last = last[np.concatenate([broken, [True]])[: len(last)]]
+    borders = np.stack([first, last], 1).ravel()
+    runs = np.diff(np.concatenate([[0], borders, [size[0] * size[1]]])).tolist()
+    return runs[:-1] if len(runs) > 1 and runs[-1] == 0 else runs
+
+
+#: Crossings of outlines with rows that are worked out at a time.
+_AT_ONCE = 10**6
+
+
+def _polygon_mask(points: NDArray[np.float64], box: _Box) -> NDArray[np.bool_]:
     """Each edge turns the pixels right of it over, row by row; after all edges the inside is turned."""
-    turned = np.zeros((size[0], size[1] + 1), bool)
-    for p, q in zip(points, np.roll(points, -1, axis=0), strict=True):
-        rows, x = _crossings(p, q, size[0])  # no row twice
-        turned[rows, np.floor(x + 0.5).clip(0, size[1]).astype(int)] ^= True
+    x0, y0, x1, y1 = box
+    turned = np.zeros((y1 - y0, x1 - x0 + 1), bool)
+    ends = np.roll(points, -1, axis=0)
+    # Each edge from its upper end, so that two outlines that share one cross each row at the same place.
+    down = (points[:, 1] < ends[:, 1]) | ((points[:, 1] == ends[:, 1]) & (points[:, 0] <= ends[:, 0]))
+    upper, lower = np.where(down[:, None], points, ends), np.where(down[:, None], ends, points)
+    # The rows r with upper y < r + 0.5 <= lower y, from `first` until before `last`.
+    first, last = (np.floor(end[:, 1] + 0.5).astype(int).clip(y0, y1) for end in (upper, lower))
+    counts = last - first
+    until = np.cumsum(counts)
+    for start in range(0, int(until[-1]), _AT_ONCE):
+        crossing = np.arange(start, min(start + _AT_ONCE, int(until[-1])))
+        edge = np.searchsorted(until, crossing, side="right")
+        rows = first[edge] + crossing - (until - counts)[edge]
+        step = (lower - upper)[edge]  # (n, 2)
+        x = upper[edge, 0] + (rows + 0.5 - upper[edge, 1]) * (step[:, 0] / step[:, 1])
+        columns = np.floor(x + 0.5).astype(int).clip(x0, x1)
+        places, times = np.unique((rows - y0) * (x1 - x0 + 1) + columns - x0, return_counts=True)
+        turned.ravel()[places[times % 2 == 1]] ^= True
     return np.logical_xor.accumulate(turned, axis=1)[:, :-1]
 
 
-def _crossings(p: np.ndarray, q: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows whose middle line an edge crosses, and where: x ``(n,)``; the same from p to q as from q to p."""
+def _crossings(p: NDArray, q: NDArray, low: int, high: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows of low..high - 1 whose middle line an edge crosses, and the x where it does, ``(n,)`` each."""
     (xa, ya), (xb, yb) = sorted([p.tolist(), q.tolist()], key=lambda point: point[::-1])
     # the rows r with ya < r + 0.5 <= yb
-    rows = np.arange(max(0, math.floor(ya + 0.5)), min(height, math.floor(yb + 0.5)))
+    rows = np.arange(max(low, math.floor(ya + 0.5)), min(high, math.floor(yb + 0.5)))
     return rows, xa + (rows + 0.5 - ya) * ((xb - xa) / (yb - ya) if yb > ya else 0.0)
 
 
-def _stroke_mask(points: np.ndarray, radius: float, size: tuple[int, int]) -> np.ndarray:
+def _stroke_mask(points: NDArray[np.float64], radius: float, box: _Box) -> NDArray[np.bool_]:
     """Pixels whose centres are at most `radius` from the line through the points."""
-    covers = np.zeros((size[0], size[1] + 1), np.int16)  # a stroke has fewer pieces than that holds
+    x0, y0, x1, y1 = box
+    covers = np.zeros((y1 - y0, x1 - x0 + 1), np.int16)  # a stroke has fewer pieces than that holds
     for p, q in pairwise(points) if len(points) > 1 else [(points[0], points[0])]:
-        low, high = _spans(p, q, radius, size[0])
-        first = np.ceil(low - 0.5).clip(0, size[1])
-        last = np.floor(high + 0.5).clip(0, size[1])  # half open
+        top = max(y0, math.floor(min(p[1], q[1]) - radius))
+        bottom = min(y1, math.ceil(max(p[1], q[1]) + radius) + 1)
+        low, high = _spans(p, q, radius, top, bottom)
+        first = np.ceil(low - 0.5).clip(x0, x1)
+        last = np.floor(high + 0.5).clip(x0, x1)  # half open
         rows = np.flatnonzero(last > first)
-        covers[rows, first[rows].astype(int)] += 1  # no row twice
-        covers[rows, last[rows].astype(int)] -= 1
+        covers[rows + top - y0, first[rows].astype(int) - x0] += 1  # no row twice
+        covers[rows + top - y0, last[rows].astype(int) - x0] -= 1
     return np.cumsum(covers, axis=1, dtype=np.int16)[:, :-1] > 0
 
 
-def _spans(p: np.ndarray, q: np.ndarray, radius: float, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each row's middle line enters and leaves a piece of a stroke with round ends, x ``(H,)`` each."""
-    low, high = np.full(height, np.inf), np.full(height, -np.inf)
+def _spans(
+    p: NDArray, q: NDArray, radius: float, top: int, bottom: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the middle lines of rows top..bottom - 1 enter and leave a piece of a stroke with round ends."""
+    count = max(0, bottom - top)
+    low, high = np.full(count, np.inf), np.full(count, -np.inf)
     for x, y in (p, q):  # the round ends
-        inside = radius**2 - (np.arange(height) + 0.5 - y) ** 2
+        inside = radius**2 - (np.arange(top, top + count) + 0.5 - y) ** 2
         reach = np.where(inside >= 0, np.sqrt(np.maximum(inside, 0)), -np.inf)
         low, high = np.minimum(low, x - reach), np.maximum(high, x + reach)
     length = math.hypot(*(q - p))
     across = np.array([p[1] - q[1], q[0] - p[0]]) * (radius / length if length > 1e-9 else 0.0)
     corners = [p + across, q + across, q - across, p - across]
     for a, b in zip(corners, corners[1:] + corners[:1], strict=True):  # the rectangle between them
-        rows, x = _crossings(a, b, height)
-        low[rows], high[rows] = np.minimum(low[rows], x), np.maximum(high[rows], x)
+        rows, x = _crossings(a, b, top, bottom)
+        low[rows - top], high[rows - top] = np.minimum(low[rows - top], x), np.maximum(high[rows - top], x)
     return low, high
-
-
-def _tight(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """The half-open box round the true pixels of a mask that has some."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 # ------------------------------------------------------------------ checks
@@ -243,12 +401,6 @@ def _name(value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= 64 or not value.isprintable():
         raise ValueError(f"id must be a printable text of 1 to 64 characters, got {shortened(value)}")
     return value
-
-
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number of {low}..{high}, got {shortened(value)}")
-    return int(value)
 
 
 def _coordinate(name: str, value: object, most: float, above: float = -1.0) -> float:
@@ -279,7 +431,10 @@ def _points(kind: str, points: object, height: int, width: int) -> list[list[flo
 def _pair(point: object, height: int, width: int) -> list[float]:
     if not isinstance(point, list | tuple) or len(point) != 2:
         raise ValueError(f"a point must be a pair [x, y], got {shortened(point)}")
-    return [_coordinate("x", point[0], width), _coordinate("y", point[1], height)]
+    x, y = point
+    if type(x) is type(y) is float and 0 <= x <= width and 0 <= y <= height:  # nearly always, and soon seen
+        return [x, y]
+    return [_coordinate("x", x, width), _coordinate("y", y, height)]
 
 
 def _runs(label: dict, size: tuple[int, int]) -> dict:
@@ -293,17 +448,7 @@ def _checked_counts(counts: object, pixels: int) -> list[int]:
     if not isinstance(counts, list | tuple) or not 1 <= len(counts) <= pixels + 1:
         met = f"{len(counts)} of them" if isinstance(counts, list | tuple) else shortened(counts)
         raise ValueError(f"counts must be a list of 1 to {pixels + 1} lengths of runs, got {met}")
-    clean = [_whole("a run's length", count, 0, pixels) for count in counts]
+    clean = [whole("a run's length", count, 0, pixels) for count in counts]
     if sum(clean) != pixels:
         raise ValueError(f"counts must add up to the picture's {pixels} pixels, got {sum(clean)}")
     return clean
-
-
-def shortened(value: object) -> str:
-    """What came, in a message of bounded length."""
-    if isinstance(value, list | tuple | dict | set) and len(value) > 8:
-        return f"a {type(value).__name__} of {len(value)}"
-    if isinstance(value, int) and abs(value) > 10**18:
-        return "a huge whole number"
-    text = repr(value[:60] if isinstance(value, str | bytes) else value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

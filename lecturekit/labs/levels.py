@@ -223,7 +223,7 @@ def pixels_by_grabcut(images: Sequence[np.ndarray], boxes: Sequence[Label]) -> l
 
 
 def _painted(masks: np.ndarray, label: Label, size: tuple[int, int]) -> np.ndarray:
-    return paint_masks(list(masks), label.boxes, label.classes, size, rest=BACKGROUND)
+    return paint_masks(list(masks), label.boxes, label.classes, size, outside_label=BACKGROUND)
 
 
 def run(arrow: Arrow, scenes: Sequence[Scene], maps: Tensor | None = None) -> list[Label]:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from .. import metrics
 from ..datasets import scenes
-from ..kit.checks import choice, number, whole
+from ..kit.checks import choice, number, shortened, whole
 from ..kit.files import read_json
 from ..kit.storage import data_dir, write_atomic
 from ..labels import shapes
@@ -323,9 +323,9 @@ def read_record(path: str | Path) -> Record:
         raise ValueError("this is no export of the stopwatch lab")
     who, entries = content.get("who"), content.get("measures")
     if not isinstance(who, str) or not re.fullmatch(r"[0-9a-f]{16}", who):
-        raise ValueError(f"who must be 16 hexadecimal digits, got {shapes.shortened(who)}")
+        raise ValueError(f"who must be 16 hexadecimal digits, got {shortened(who)}")
     if not isinstance(entries, list) or not 1 <= len(entries) <= _MAX_ENTRIES:
-        raise ValueError(f"measures must be a list of 1 to {_MAX_ENTRIES}, got {shapes.shortened(entries)}")
+        raise ValueError(f"measures must be a list of 1 to {_MAX_ENTRIES}, got {shortened(entries)}")
     if type(content.get("simulated")) is not bool:
         raise ValueError("simulated must be true or false")
     return Record(who, _once(_measure(entry) for entry in entries), content["simulated"])
@@ -334,7 +334,7 @@ def read_record(path: str | Path) -> Record:
 def _measure(entry: object) -> Measure:
     names = ("kind", "picture", "seconds", "iou", "fit")
     if not isinstance(entry, dict) or not entry.keys() >= set(names):
-        raise ValueError(f"a measure must have {', '.join(names)}, got {shapes.shortened(entry)}")
+        raise ValueError(f"a measure must have {', '.join(names)}, got {shortened(entry)}")
     return Measure(*(entry[name] for name in names))
 
 

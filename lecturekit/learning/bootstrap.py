@@ -23,7 +23,7 @@ from ..datasets import scenes
 from ..datasets.voc import CLASSES as VOC_CLASSES
 from ..datasets.voc import VOC, shrunk
 from ..kit.storage import data_dir, write_atomic
-from ..labels.boxes import agree, back_to_front, checked_boxes, fill_boxes, inner_boxes, window
+from ..labels.boxes import checked_boxes, fill_boxes, inner_boxes, intersect_labels, paint_order, window
 from ..labels.label_map import BACKGROUND
 from ..metrics import LabelQuality, label_quality
 from ..pixels import crf
@@ -179,7 +179,7 @@ class View:
     def owner(self) -> np.ndarray:
         """Number 1..N of the box in front at each pixel, 0 outside all: int ``(H, W)``."""
         owner = np.zeros(self.first.shape, np.int64)
-        for k in back_to_front(self.boxes, self.classes):
+        for k in paint_order(self.boxes, self.classes):
             owner[window(self.boxes[k])] = k + 1
         return owner
 
@@ -197,7 +197,7 @@ def drop_wrong_class(labels: np.ndarray, view: View) -> np.ndarray:
     """
     allowed = np.zeros(view.belief.shape, bool)
     allowed[BACKGROUND] = True
-    for k in back_to_front(view.boxes, view.classes):
+    for k in paint_order(view.boxes, view.classes):
         allowed[(view.classes[k], *window(view.boxes[k]))] = True
     second = np.where(allowed, view.belief, -1).argmax(0).astype(np.uint8)
     known = labels < len(allowed)
@@ -324,7 +324,7 @@ def first_labels(recipe: str, boxed: Boxed, cache: bool = True, progress: bool =
         raise ValueError("recipe must make labels from boxes, got 'full', which is the truth itself")
     if recipe == "mcg_and_grabcut_plus":
         both = (first_labels(one, boxed, cache, progress) for one in ("mcg", "grabcut_plus"))
-        return [agree(a, b, boxes) for a, b, boxes in zip(*both, boxed.boxes, strict=True)]
+        return [intersect_labels(a, b, boxes) for a, b, boxes in zip(*both, boxed.boxes, strict=True)]
     file = data_dir() / "bootstrap" / f"labels-{recipe}-{_name(boxed)}.npz"
     shapes = [image.shape[:2] for image in boxed.images]
     found = _read(file) if cache else None

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..labels.boxes import back_to_front, checked_boxes, clip_boxes, paint_masks, window
+from ..labels.boxes import checked_boxes, clip_boxes, paint_masks, paint_order, window
 from ..labels.label_map import BACKGROUND, IGNORE
 from .edges import checked_image
 from .mincut import NEIGHBOURS, Cut, exact_min_cut, min_cut, pair_ends
@@ -236,7 +236,7 @@ def grabcut_plus_inner(
         raise ValueError(f"background <= foreground must lie in 0..1, got {background!r}, {foreground!r}")
     votes = grabcut_votes(image, boxes, edges, **options)
     labels = np.full(image.shape[:2], BACKGROUND, np.uint8)
-    for k in back_to_front(boxes, classes):
+    for k in paint_order(boxes, classes):
         part, share = labels[window(boxes[k])], votes[k][window(boxes[k])]
         part[~(share < background)] = IGNORE
         part[share >= foreground] = classes[k]

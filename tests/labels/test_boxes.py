@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lecturekit.labels.boxes import (
-    agree,
-    back_to_front,
     checked_boxes,
     clip_boxes,
     fill_boxes,
     inner_boxes,
+    intersect_labels,
     paint_masks,
+    paint_order,
 )
 from lecturekit.metrics import label_quality
 
@@ -135,7 +135,7 @@ def test_masks_are_painted_inside_their_own_boxes():
     masks[1, 1, 1] = False
     found, classes = [(0, 0, 4, 4), (1, 1, 3, 3)], [1, 2]
     ignore = paint_masks(masks, found, classes, (4, 6))
-    background = paint_masks(masks, found, classes, (4, 6), rest=0)
+    background = paint_masks(masks, found, classes, (4, 6), outside_label=0)
     assert ignore[1, 1] == 255
     assert background[1, 1] == 1  # the larger object shows through
     assert (ignore[:, 4:] == 0).all()
@@ -147,15 +147,17 @@ def test_masks_are_painted_inside_their_own_boxes():
 def test_agreement():
     a = np.array([[0, 1, 1, 2, 255, 255, 0, 0]], np.uint8)
     b = np.array([[0, 1, 2, 0, 255, 1, 0, 0]], np.uint8)
-    np.testing.assert_array_equal(agree(a, b), [[0, 1, 255, 255, 255, 255, 0, 0]])
-    np.testing.assert_array_equal(agree(a, b, [(1, 0, 7, 1)]), [[0, 1, 255, 255, 255, 255, 255, 0]])
+    np.testing.assert_array_equal(intersect_labels(a, b), [[0, 1, 255, 255, 255, 255, 0, 0]])
+    np.testing.assert_array_equal(
+        intersect_labels(a, b, [(1, 0, 7, 1)]), [[0, 1, 255, 255, 255, 255, 255, 0]]
+    )
 
 
 @given(label_maps, label_maps)
 def test_agreement_is_symmetric_and_careful(a, b):
-    both = agree(a, b)
-    np.testing.assert_array_equal(both, agree(b, a))
-    np.testing.assert_array_equal(agree(a, a), a)
+    both = intersect_labels(a, b)
+    np.testing.assert_array_equal(both, intersect_labels(b, a))
+    np.testing.assert_array_equal(intersect_labels(a, a), a)
     foreground = (both != 0) & (both != 255)
     assert (a[foreground] == b[foreground]).all()
     assert ((both == 0) == ((a == 0) & (b == 0))).all()
@@ -212,9 +214,9 @@ def test_boxes_are_rounded_halves_up_and_clipped():
     np.testing.assert_array_equal(clip_boxes([(0.5, 1.4, 3.5, 99)], (5, 6)), [[1, 1, 4, 5]])
 
 
-def test_back_to_front_drops_what_cannot_be_seen():
+def test_paint_order_drops_what_cannot_be_seen():
     found, classes = checked_boxes([(0, 0, 2, 2), (0, 0, 9, 9), (4, 4, 4, 9)], [1, 1, 1], (9, 9))
-    assert back_to_front(found, classes) == [1, 0]
+    assert paint_order(found, classes) == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -231,11 +233,15 @@ def test_back_to_front_drops_what_cannot_be_seen():
         (ValueError, "share", lambda: inner_boxes([(0, 0, 2, 2)], [1], SIZE, share=0)),
         (ValueError, "share", lambda: inner_boxes([(0, 0, 2, 2)], [1], SIZE, share=float("nan"))),
         (ValueError, "of", lambda: inner_boxes([(0, 0, 2, 2)], [1], SIZE, of="height")),
-        (ValueError, "rest", lambda: paint_masks([], [], [], SIZE, rest=7)),
+        (ValueError, "outside_label", lambda: paint_masks([], [], [], SIZE, outside_label=7)),
         (ValueError, "masks", lambda: paint_masks([], [(0, 0, 2, 2)], [1], SIZE)),
         (ValueError, "masks", lambda: paint_masks([np.ones((3, 3), bool)], [(0, 0, 2, 2)], [1], SIZE)),
-        (TypeError, "a must", lambda: agree(np.zeros((2, 2)), np.zeros((2, 2), np.uint8))),
-        (ValueError, "one size", lambda: agree(np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8))),
+        (TypeError, "a must", lambda: intersect_labels(np.zeros((2, 2)), np.zeros((2, 2), np.uint8))),
+        (
+            ValueError,
+            "one size",
+            lambda: intersect_labels(np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8)),
+        ),
         (TypeError, "truth", lambda: label_quality(np.zeros((2, 2), np.uint8), np.zeros((2, 2), int))),
         (ValueError, "sizes", lambda: label_quality(np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8))),
         (ValueError, "0..1", lambda: label_quality(*[np.full((2, 2), 7, np.uint8)] * 2, classes=2)),

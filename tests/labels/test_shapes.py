@@ -3,6 +3,7 @@
 import doctest
 import json
 import math
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -13,7 +14,16 @@ from matplotlib.path import Path as Outline
 from PIL import Image, ImageDraw
 
 from lecturekit.labels import boxes, shapes
-from lecturekit.labels.shapes import KINDS, box_of, checked, decode_rle, encode_rle, label_map, rasterise
+from lecturekit.labels.shapes import (
+    KINDS,
+    box_of,
+    checked,
+    decode_rle,
+    encode_rle,
+    label_map,
+    rasterise,
+    union_rle,
+)
 
 SIZE = (30, 40)
 ROWS, COLUMNS = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5  # centres of the pixels
@@ -214,12 +224,12 @@ def test_a_larger_label_shows_through_the_holes_of_a_smaller_one():
 
 
 def test_label_maps_of_clicks_say_nothing_about_the_rest():
-    painted = label_map([label("point", [[3, 4]]), label("image_class")], SIZE, rest=255)
+    painted = label_map([label("point", [[3, 4]]), label("image_class")], SIZE, outside_label=255)
     assert painted[4, 3] == 1
     assert (painted == 255).sum() == painted.size - 1
     assert (label_map([], SIZE) == 0).all()
-    with pytest.raises(ValueError, match="rest must be 0"):
-        label_map([], SIZE, rest=3)
+    with pytest.raises(ValueError, match="outside_label must be 0"):
+        label_map([], SIZE, outside_label=3)
 
 
 # ------------------------------------------------------------------ what is refused
@@ -269,7 +279,7 @@ BAD = {
     "no id": (label("point", [[1, 1]], id=None), "id must be"),
     "long id": (label("point", [[1, 1]], id="a" * 65), "id must be"),
     "line break in id": (label("point", [[1, 1]], id="a\nb"), "id must be"),
-    "class 0": (label("point", [[1, 1]], class_index=0), r"class_index must be a whole number of 1\.\.3"),
+    "class 0": (label("point", [[1, 1]], class_index=0), r"class_index must be a whole number in 1\.\.3"),
     "class too large": (label("point", [[1, 1]], class_index=4), "class_index"),
     "class true": (label("point", [[1, 1]], class_index=True), "class_index"),
     "class 1.0": (label("point", [[1, 1]], class_index=1.0), "class_index"),
@@ -355,3 +365,60 @@ def test_a_mask_of_another_size_is_not_drawn():
 
 def test_examples():
     assert doctest.testmod(shapes, extraglobs={"np": np}).failed == 0
+
+
+# ------------------------------------------------------------------ only the box of a label is looked at
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 9999), st.floats(0, 1), st.integers(1, 7), st.integers(1, 7))
+def test_runs_are_those_of_a_walk_down_the_columns(seed, share, height, width):
+    mask = np.random.default_rng(seed).random((height, width)) < share
+    runs, value = [0], False
+    for pixel in mask.T.ravel():
+        if pixel != value:
+            runs.append(0)
+            value = not value
+        runs[-1] += 1
+    assert encode_rle(mask) == runs
+    assert np.array_equal(decode_rle(runs, mask.shape), mask)
+    found = {"kind": "mask", "size": list(mask.shape), "counts": runs, "points": []}
+    if mask.any():
+        rows, columns = np.nonzero(mask)
+        wanted = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        assert box_of(found) == wanted
+
+
+def test_pieces_and_holes_of_runs_that_stand_for_nothing():
+    """Runs of no pixels are allowed in a file and mark nothing."""
+    found = {"kind": "mask", "size": [3, 4], "counts": [1, 0, 3, 2, 0, 1, 5, 0], "points": []}
+    assert np.array_equal(np.argwhere(rasterise(found, (3, 4)).T).tolist(), [[1, 1], [1, 2], [2, 0]])
+    assert box_of(found) == (1, 0, 3, 3)
+
+
+def test_several_outlines_are_one_mask():
+    outlines = [[[0, 0], [4, 0], [4, 4], [0, 4]], [[2, 2], [6, 2], [6, 6], [2, 6]], [[9, 9], [9, 9], [9, 9]]]
+    wanted = np.zeros((12, 16), bool)
+    wanted[:4, :4] = wanted[2:6, 2:6] = True
+    assert union_rle(outlines, (12, 16)) == encode_rle(wanted)
+    assert union_rle(outlines[2:], (12, 16)) == [192]
+
+
+def test_a_small_label_in_a_large_picture_touches_few_pixels():
+    """A thousand outlines in a picture of 40 megapixels: worked out over the whole of it this took minutes."""
+    size, tracked = (5000, 8000), []
+    tracemalloc.start()
+    for k in range(1000):
+        outline = [[k, k], [k + 30.5, k], [k + 30, k + 40]]
+        tracked.append(union_rle([outline, outline], size))
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+    assert all(sum(runs) == 4 * 10**7 for runs in tracked)
+
+
+def test_what_may_stand_in_any_label():
+    clean = checked(label("point", [[1, 1]]) | {"group": 7, "crowd": True, "colour": "red"}, SIZE, 3)
+    assert (clean["group"], clean["crowd"], "colour" in clean) == (7, True, False)
+    assert "group" not in checked(label("point", [[1, 1]]) | {"group": None, "crowd": 1}, SIZE, 3)
+    with pytest.raises(ValueError, match="group must be a whole number"):
+        checked(label("point", [[1, 1]]) | {"group": "a"}, SIZE, 3)

@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image
 
 from ...kit import files
+from ...kit.checks import shortened
 from ...kit.files import json_or_none, read_bytes, read_json, read_xml
 from ...kit.storage import write_atomic
 from .. import shapes
@@ -72,7 +73,7 @@ def checked_path(name: object) -> str:
     parts = name.split("/") if plain else []
     odd = any(part in ("", ".", "..") or part[-1] in ". " or _RESERVED.fullmatch(part) for part in parts)
     if not plain or odd or re.search(r'[\\:*?"<>|]', name):
-        raise ValueError(f"file name must be a plain relative path, got {shapes.shortened(name)}")
+        raise ValueError(f"file name must be a plain relative path, got {shortened(name)}")
     return name
 
 
@@ -84,7 +85,7 @@ def checked_names(classes: Sequence[str]) -> tuple[str, ...]:
     )
     if not good or not 1 <= len(names) < IGNORE or len(set(names)) < len(names):
         raise ValueError(
-            f"classes must be 1 to 254 different names (background left out), got {shapes.shortened(classes)}"
+            f"classes must be 1 to 254 different names (background left out), got {shortened(classes)}"
         )
     return names
 
@@ -219,7 +220,7 @@ def _coco_shape(entry: dict, size: tuple[int, int], budget: list[int]) -> dict:
             counts = decode_counts(counts, size[0] * size[1] + 1)
         return {"kind": "mask", "size": outline.get("size"), "counts": counts}
     if not isinstance(outline, list):
-        raise ValueError(f"segmentation must be polygons or RLE, got {shapes.shortened(outline)}")
+        raise ValueError(f"segmentation must be polygons or RLE, got {shortened(outline)}")
     if outline:
         return _union([_ring(part, size) for part in outline], size, budget)
     x, y, width, height = _numbers("bbox", entry.get("bbox"), 4)
@@ -231,7 +232,7 @@ def _ring(part: object, size: tuple[int, int]) -> list[list[float]]:
     most = 2 * shapes.KINDS["polygon"][1] + 2
     if not isinstance(part, list) or not 6 <= len(part) <= most or len(part) % 2:
         raise ValueError(
-            f"a polygon must be a list of 6 to {most} numbers, an even one, got {shapes.shortened(part)}"
+            f"a polygon must be a list of 6 to {most} numbers, an even one, got {shortened(part)}"
         )
     return _clipped([list(pair) for pair in zip(part[::2], part[1::2], strict=True)], size)
 
@@ -257,7 +258,7 @@ def _mask_shape(mask: np.ndarray) -> dict:
 def _coco_picture(image: dict, labels: list[dict], classes: int) -> Labelled:
     size, others = _coco_size(image), image.get(OWN, [])
     if not isinstance(others, list):
-        raise ValueError(f"an image's {OWN} must be a list, got {shapes.shortened(others)}")
+        raise ValueError(f"an image's {OWN} must be a list, got {shortened(others)}")
     return checked_picture(Labelled(image.get("file_name"), size, (*labels, *others)), classes)
 
 
@@ -316,7 +317,7 @@ def write_voc(folder: str | Path, pictures: Iterable[Labelled], classes: Sequenc
     checked = [checked_picture(picture, len(names)) for picture in pictures]
     stems = [checked_path(PurePosixPath(picture.file_name).stem) for picture in checked]
     if len({stem.lower() for stem in stems}) < len(stems):
-        raise ValueError(f"pictures must have different names, got {shapes.shortened(sorted(stems))}")
+        raise ValueError(f"pictures must have different names, got {shortened(sorted(stems))}")
     contents = [
         (f"{kind}/{stem}", data)
         for stem, picture in zip(stems, checked, strict=True)
@@ -564,7 +565,7 @@ def _labelme_shape(shape: dict, size: tuple[int, int]) -> dict:
     kind = shape.get("shape_type", "polygon")
     points = shape.get("points")
     if not isinstance(points, list) or not 1 <= len(points) <= shapes.KINDS["polygon"][1]:
-        raise ValueError(f"points must be a list of 1 to 10000, got {shapes.shortened(points)}")
+        raise ValueError(f"points must be a list of 1 to 10000, got {shortened(points)}")
     pairs = [_numbers("a point", point, 2) for point in points]
     if kind == "mask":
         return _labelme_mask(shape.get("mask"), pairs, size)
@@ -577,9 +578,7 @@ def _labelme_shape(shape: dict, size: tuple[int, int]) -> dict:
         return {"kind": kind, "points": pairs}
     if kind in ("line", "linestrip"):
         return {"kind": "scribble", "points": pairs, "width": 1.0}
-    raise ValueError(
-        f"shape_type must be one that we know, with points to match, got {shapes.shortened(kind)}"
-    )
+    raise ValueError(f"shape_type must be one that we know, with points to match, got {shortened(kind)}")
 
 
 def _circle(centre: list[float], rim: list[float], size: tuple[int, int]) -> list[list[float]]:
@@ -593,7 +592,7 @@ def _circle(centre: list[float], rim: list[float], size: tuple[int, int]) -> lis
 def _labelme_mask(data: object, corners: list[list[float]], size: tuple[int, int]) -> dict:
     """A mask from base64 of a PNG, which covers the rectangle between two pixels, both included."""
     if not isinstance(data, str) or len(corners) != 2:
-        raise ValueError(f"a mask must be base64 text between two corners, got {shapes.shortened(data)}")
+        raise ValueError(f"a mask must be base64 text between two corners, got {shortened(data)}")
     (x0, y0), (x1, y1) = ([math.floor(v) for v in corner] for corner in corners)
     if not (0 <= x0 <= x1 < size[1] and 0 <= y0 <= y1 < size[0]):
         raise ValueError(f"a mask must lie in the picture of size {size}, got corners {corners}")
@@ -622,7 +621,7 @@ def _records(content: object, key: str) -> list[dict]:
     """The list of dicts under a key of a JSON object."""
     found = content.get(key) if isinstance(content, dict) else None
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise ValueError(f"{key} must be a list of JSON objects, got {shapes.shortened(found)}")
+        raise ValueError(f"{key} must be a list of JSON objects, got {shortened(found)}")
     return found
 
 
@@ -630,13 +629,13 @@ def _by_id(entries: list[dict], what: str) -> dict[int, dict]:
     """Entries by their id, which must be a whole number and no other's."""
     ids = [entry.get("id") for entry in entries]
     if not all(type(k) is int for k in ids) or len(set(ids)) < len(ids):
-        raise ValueError(f"ids of {what} must be different whole numbers, got {shapes.shortened(ids)}")
+        raise ValueError(f"ids of {what} must be different whole numbers, got {shortened(ids)}")
     return dict(zip(ids, entries, strict=True))
 
 
 def _member(value: object, wanted: Iterable, what: str) -> None:
     if not isinstance(value, int | str) or value not in wanted:
-        raise ValueError(f"{what} must be one that the file lists, got {shapes.shortened(value)}")
+        raise ValueError(f"{what} must be one that the file lists, got {shortened(value)}")
 
 
 def _own(value: object, size: tuple[int, int], classes: int) -> dict | None:
@@ -651,7 +650,7 @@ def _numbers(name: str, values: object, count: int) -> list[float]:
     """Finite numbers of moderate size."""
     good = isinstance(values, list) and len(values) == count
     if not good or not all(type(v) in (int, float) and abs(v) <= shapes.MAX_PIXELS for v in values):
-        raise ValueError(f"{name} must be {count} finite numbers, got {shapes.shortened(values)}")
+        raise ValueError(f"{name} must be {count} finite numbers, got {shortened(values)}")
     return [float(v) for v in values]
 
 
