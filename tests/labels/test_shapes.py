@@ -405,7 +405,7 @@ def test_several_outlines_are_one_mask():
 
 
 def test_a_small_label_in_a_large_picture_touches_few_pixels():
-    """A thousand outlines in a picture of 40 megapixels: worked out over the whole of it this took minutes."""
+    """A thousand outlines in a picture of 40 megapixels, none of which is worked out over the whole of it."""
     size, tracked = (5000, 8000), []
     tracemalloc.start()
     for k in range(1000):
