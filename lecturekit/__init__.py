@@ -4,4 +4,4 @@ Each module holds one idea of the lecture; start with :mod:`lecturekit.evidence`
 class?) or run ``python -m lecturekit doctor`` to see whether the course can run here.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -69,6 +69,21 @@ def pins(
 
 
 @app.command()
+def docs(
+    folder: Annotated[Path, typer.Argument(help="Where the pages go.", file_okay=False)] = Path("docs/_build"),
+) -> None:
+    """Build the API reference from the docstrings; a docstring that cannot be read is an error."""
+    from .docs import build
+
+    try:
+        build(folder)
+    except RuntimeError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{folder / 'index.html'}")
+
+
+@app.command()
 def bench(
     name: Annotated[str, typer.Argument(help="What to measure: a module of lecturekit.benchmarks.")],
     data: Annotated[
