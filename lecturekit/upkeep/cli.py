@@ -70,7 +70,7 @@ def pins(
 
 @app.command()
 def docs(
-    folder: Annotated[Path, typer.Argument(help="Where the pages go.", file_okay=False)] = Path("docs/_build"),
+    folder: Annotated[Path, typer.Argument(help="Where they go.", file_okay=False)] = Path("docs/_build"),
 ) -> None:
     """Build the API reference from the docstrings; a docstring that cannot be read is an error."""
     from .docs import build

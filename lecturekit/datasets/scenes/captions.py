@@ -50,7 +50,8 @@ def describe(background: str, classes: Sequence[int], colours: Sequence[str], bo
 
     Args:
         background: a key of `BACKGROUNDS`.
-        classes, colours: of each object, its class number and the name of its colour.
+        classes: of each object, its class number.
+        colours: of each object, the name of its colour.
         boxes: ``(N, 4)``, half open.
     """
     members: dict[tuple[str, str], list[int]] = {}

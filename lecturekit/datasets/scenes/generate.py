@@ -26,7 +26,8 @@ class Scene:
         classes: int64 ``(N,)``, numbers of the objects' classes.
         colours: the names of the objects' colours.
         background: name of the background.
-        index, seed: what the scene was made from.
+        index: which scene of its set.
+        seed: which set.
     """
 
     image: np.ndarray
@@ -102,11 +103,17 @@ def scene(index: int, seed: int = 0, **parameters) -> Scene:
     """Scene number `index` of an endless set: the same on every platform for the same `VERSION`.
 
     Args:
-        index, seed: whole numbers, at least 0; another seed is another set.
-        **parameters: size, classes, objects, clutter, overlap, context_bias, contrast, noise (`Parameters`).
+        index: which scene of the set, at least 0.
+        seed: which set, at least 0.
+        parameters: size, classes, objects, clutter, overlap, context_bias, contrast, noise (`Parameters`).
 
     Raises:
-        TypeError, ValueError: naming the argument that is none of these or out of its range.
+        TypeError: naming an argument that is none of these.
+        ValueError: naming an argument that is out of its range.
+
+    Example:
+        >>> scene(3, size=64).image.shape
+        (64, 64, 3)
     """
     return clip(index, seed, frames=1, **parameters).frames[0]
 
@@ -115,8 +122,10 @@ def clip(index: int, seed: int = 0, frames: int = 8, **parameters) -> Clip:
     """Clip number `index`: a still scene's world with a moving camera and objects that move and turn.
 
     Args:
+        index: which clip of the set, at least 0.
+        seed: which set, at least 0.
         frames: how many, 1 to 64. Every object is to be seen in all of them.
-        index, seed, **parameters: as in `scene`.
+        parameters: as in `scene`.
     """
     key = (whole("seed", seed, 0), whole("index", index, 0), whole("frames", frames, 1, 64))
     checked = Parameters(**parameters)

@@ -32,7 +32,8 @@ class Scenes(Dataset):
     Args:
         split: "train", "val" or "test".
         length: how many scenes.
-        seed, **parameters: as in `scene`.
+        seed: which set, as in `scene`.
+        parameters: as in `scene`.
 
     An item is ``(image, target)``: image uint8 ``(3, H, W)``; target a dict of ``mask`` int64 ``(H, W)``,
     ``boxes`` float32 ``(N, 4)``, ``classes`` int64 ``(N,)``, and ``labels`` float32 ``(K,)``, 1 for each
@@ -95,7 +96,8 @@ class Statistics:
         images: how many.
         background: mean share of pixels that are background (ignored pixels aside).
         fill: mean share of a box that its class fills; `fill_spread` its standard deviation.
-        labels, boxes: classes and boxes an image.
+        labels: classes an image.
+        boxes: boxes an image.
         sizes: quantiles .05, .25, .5, .75, .95 of the root of a box's share of its picture.
         overlapping: share of images in which two boxes overlap.
         at_border: share of boxes within two pixels of the picture's border.

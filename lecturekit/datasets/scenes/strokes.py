@@ -79,7 +79,8 @@ def scribble(mask: np.ndarray, instances: np.ndarray, width: int = 3, share: flo
     """A stroke in each object and one in the background, nowhere over their edges.
 
     Args:
-        mask, instances: ``(H, W)``, class and object numbers, 0 outside objects.
+        mask: ``(H, W)``, class numbers, 0 outside objects.
+        instances: ``(H, W)``, object numbers, 0 outside objects.
         width: of the pen, pixels.
         share: of the way through each region.
 

@@ -38,7 +38,8 @@ def sample(name: str, x: np.ndarray, y: np.ndarray, step: float) -> np.ndarray:
 
     Args:
         name: one of `TILES`.
-        x, y: float, in pixels of the file, any shape.
+        x: float, in pixels of the file, any shape.
+        y: likewise.
         step: pixels of the file from one point to the next; of coarse steps the tile is averaged first.
 
     Returns:

@@ -34,7 +34,7 @@ class Annotator:
         seed: another seed is another person.
 
     Raises:
-        TypeError, ValueError: for a value that is no number or out of its range.
+        ValueError: for a value that is no number or out of its range.
     """
 
     box_jitter: float = 0.0

@@ -48,7 +48,8 @@ class Parameters:
         noise: standard deviation of the camera's noise in grey levels, 0 to 50.
 
     Raises:
-        TypeError, ValueError: naming the parameter, for anything else.
+        TypeError: a size or classes of another kind.
+        ValueError: any value out of its range.
     """
 
     size: int | tuple[int, int] = 96
@@ -108,8 +109,10 @@ class Thing:
 
     Attributes:
         outline: polygons in pixels about the thing's centre, before it turns.
-        centre, velocity: x, y in pixels at frame 0, and pixels a frame, multiples of 1 / UNIT.
-        turn, spin: how far the surface's texture is turned at frame 0; how far the thing turns a frame.
+        centre: x, y in pixels at frame 0, multiples of 1 / UNIT.
+        velocity: x, y in pixels a frame, multiples of 1 / UNIT.
+        turn: how far the surface's texture is turned at frame 0.
+        spin: how far the thing turns a frame.
         side: root of the area of its box, pixels.
         soft: how many times its edge is smoothed.
     """
