@@ -1,0 +1,223 @@
+"""Learn to segment from clicks and from image labels: Bearman et al., "What's the Point", ECCV 2016.
+
+An image label says which classes are there, a click says where one of them is, and objectness, which nobody
+has to label, says what looks like an object at all. Each is one term of a sum of losses.
+
+Logits are float ``(B, K, h, w)``, class 0 the background. ``inside`` is bool ``(B, h, w)`` where a batch holds
+images of several sizes: True on an image's own cells; None means everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..datasets.scenes.strokes import deepest
+from ..kit.checks import choice, number
+from ..labels.boxes import back_to_front, checked_boxes, window
+from ..labels.label_map import BACKGROUND, checked_label_map
+
+#: The least probability that a logarithm is taken of.
+FLOOR = 1e-6
+
+
+def image_level_loss(logits: Tensor, present: Tensor, inside: Tensor | None = None) -> Tensor:
+    """Every class of the image label is somewhere, every other class is nowhere.
+
+    With ``p_c`` the highest probability of class c in an image, the loss is the mean of ``-log p_c`` over the
+    classes that are present plus the mean of ``-log(1 - p_c)`` over those that are not (equation 2).
+
+    Args:
+        logits: ``(B, K, h, w)``.
+        present: bool ``(B, K)``. Background counts as a class: mostly it is present in every image.
+        inside: bool ``(B, h, w)`` or None.
+
+    Returns:
+        A scalar, the mean over the images.
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    Example:
+        >>> logits = torch.tensor([[[[9.0, -9.0]], [[-9.0, 9.0]], [[-9.0, -9.0]]]])  # one image, two cells
+        >>> image_level_loss(logits, torch.tensor([[True, True, False]])).item() < 1e-3
+        True
+    """
+    check_present(logits, present)
+    highest = peak(logits.softmax(1), inside).clamp(FLOOR, 1 - FLOOR)  # (B, K)
+    return (_mean_where(-highest.log(), present) + _mean_where(-(1 - highest).log(), ~present)).mean()
+
+
+def peak(maps: Tensor, inside: Tensor | None = None) -> Tensor:
+    """The highest value of each map on an image's own cells: ``(B, K, h, w)`` -> ``(B, K)``.
+
+    Args:
+        maps: ``(B, K, h, w)``.
+        inside: bool ``(B, h, w)`` or None.
+    """
+    if inside is not None:
+        maps = maps.masked_fill(~inside[:, None], -torch.inf)
+    return maps.amax((2, 3))
+
+
+def point_loss(logits: Tensor, cells: Tensor, classes: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy at the cells that were clicked (equation 3).
+
+    Clicks are few: hand over all of an image's, also where a step of training looks at some cells only.
+
+    Args:
+        logits: ``(B, K, h, w)``.
+        cells: whole numbers ``(N, 3)``: image of the batch, row and column of each click.
+        classes: whole numbers ``(N,)``.
+        weights: float ``(N,)``: how much a click counts, such as the share of people who would click there;
+            None: all 1.
+
+    Returns:
+        A scalar, the weighted mean over the clicks; 0 for none.
+
+    Example:
+        >>> point_loss(torch.zeros(1, 4, 2, 2), torch.tensor([[0, 1, 1]]), torch.tensor([3])).exp().item()
+        4.0
+    """
+    image, row, column = cells.long().unbind(1)
+    losses = F.cross_entropy(logits[image, :, row, column], classes.long(), reduction="none")
+    weights = torch.ones_like(losses) if weights is None else weights
+    return (weights * losses).sum() / weights.sum().clamp(min=FLOOR)
+
+
+def objectness_loss(logits: Tensor, objectness: Tensor, inside: Tensor | None = None) -> Tensor:
+    """What looks like an object is of some class, what does not is background (equation 4).
+
+    ``-mean[P log(sum of the classes) + (1 - P) log(background)]`` with P the objectness of a cell.
+
+    Args:
+        logits: ``(B, K, h, w)``.
+        objectness: ``(B, h, w)``, 0..1, such as `pixels.objectness.as_probability` of a cue.
+        inside: bool ``(B, h, w)`` or None.
+
+    Returns:
+        A scalar, the mean over the cells.
+
+    Example:
+        >>> sure = torch.tensor([20.0, -20.0])[None, :, None, None]
+        >>> round(objectness_loss(sure, torch.zeros(1, 1, 1)).item(), 4)
+        0.0
+    """
+    if objectness.shape != (len(logits), *logits.shape[2:]):
+        raise ValueError(f"objectness must be {(len(logits), *logits.shape[2:])}, got {objectness.shape}")
+    total = logits.logsumexp(1)
+    background = logits[:, BACKGROUND] - total
+    objects = logits[:, BACKGROUND + 1 :].logsumexp(1) - total
+    loss = -(objectness * objects + (1 - objectness) * background)
+    return loss.mean() if inside is None else loss[inside].mean()
+
+
+# --------------------------------------------------------------------------------------------- simulated clicks
+
+
+class Clicks(NamedTuple):
+    """Clicks on one image."""
+
+    spots: NDArray[np.int64]  #: ``(n, 2)``, x and y of pixels
+    classes: NDArray[np.int64]  #: ``(n,)``
+
+
+def simulate_clicks(
+    mask: ArrayLike,
+    boxes: ArrayLike,
+    classes: ArrayLike,
+    *,
+    per: str = "object",
+    error: float = 0.0,
+    rng: np.random.Generator | int = 0,
+) -> Clicks:
+    """Where an annotator would click: deep inside each object, more or less.
+
+    Args:
+        mask: true class of every pixel, uint8 ``(H, W)``.
+        boxes: ``(N, 4)`` of the objects, half open. An object is the pixels of its class in its box that no
+            smaller box of the class covers; one of which nothing is seen gets no click.
+        classes: ``(N,)``, 1..254.
+        per: ``"object"``: one click on each, or ``"class"``: one on the largest object of each class, as in
+            the paper, whose annotators clicked on the first one they saw.
+        error: standard deviation of the click, as a share of the box's width and height. A click that misses
+            keeps its class: it is then a wrong label.
+        rng: generator or seed of the error.
+
+    Example:
+        >>> mask = np.zeros((9, 9), np.uint8)
+        >>> mask[2:7, 2:7] = 5
+        >>> simulate_clicks(mask, [[2, 2, 7, 7]], [5])
+        Clicks(spots=array([[4, 4]]), classes=array([5]))
+    """
+    mask = checked_label_map(mask, "mask")
+    choice("per", per, ("object", "class"))
+    number("error", error, 0)
+    boxes, classes = checked_boxes(boxes, classes, mask.shape)  # ty: ignore[invalid-argument-type]
+    rng = np.random.default_rng(rng)
+    errors = error * rng.standard_normal((len(boxes), 2)) * (boxes[:, 2:] - boxes[:, :2])
+    regions = object_regions(mask, boxes, classes)
+    areas = np.array([region.sum() for region in regions])
+    chosen = [k for k in range(len(boxes)) if areas[k] and (per == "object" or _largest(k, areas, classes))]
+    limit = np.array(mask.shape[::-1]) - 1
+    spots = [np.clip(np.rint(deepest(regions[k]) + errors[k]), 0, limit) for k in chosen]
+    return Clicks(np.array(spots, np.int64).reshape(-1, 2), classes[chosen])
+
+
+def object_regions(mask: NDArray[np.uint8], boxes: NDArray, classes: NDArray) -> list[NDArray[np.bool_]]:
+    """The pixels of each object, bool ``(H, W)``: of its class, in its box, in no smaller box of the class.
+
+    Args:
+        mask: true classes, uint8 ``(H, W)``.
+        boxes: whole numbers ``(N, 4)`` inside the image, half open.
+        classes: ``(N,)``.
+    """
+    owner = np.full((len(boxes), *mask.shape), False)
+    for k in back_to_front(boxes, classes):
+        same = [i for i in range(len(boxes)) if classes[i] == classes[k]]
+        owner[(same, *window(boxes[k]))] = False
+        owner[k][window(boxes[k])] = mask[window(boxes[k])] == classes[k]
+    return list(owner)
+
+
+def _largest(k: int, areas: NDArray, classes: NDArray) -> bool:
+    same = np.flatnonzero(classes == classes[k])
+    return bool(same[areas[same].argmax()] == k)
+
+
+def on_grid(spots: NDArray[np.int64], size: tuple[int, int], cells: tuple[int, int]) -> NDArray[np.int64]:
+    """Pixels -> cells of the grid of features: x and y ``(n, 2)`` -> row and column ``(n, 2)``.
+
+    Args:
+        spots: x and y of pixels, ``(n, 2)``.
+        size: height and width of the image in pixels.
+        cells: height and width in cells.
+
+    Example:
+        >>> on_grid(np.array([[99, 0]]), (50, 100), (5, 10)).tolist()
+        [[0, 9]]
+    """
+    scaled = (spots[:, ::-1] + 0.5) * np.divide(cells, size)
+    return np.clip(scaled.astype(np.int64), 0, np.array(cells) - 1)
+
+
+# ------------------------------------------------------------------------------------------------------ helpers
+
+
+def check_present(logits: Tensor, present: Tensor) -> None:
+    """Raise ``ValueError`` unless `present` is bool ``(B, K)`` for logits ``(B, K, h, w)``."""
+    if logits.ndim != 4 or present.shape != logits.shape[:2] or present.dtype != torch.bool:
+        raise ValueError(
+            f"present must be bool (B, K) for logits (B, K, h, w), got {present.dtype} {tuple(present.shape)} "
+            f"for {tuple(logits.shape)}"
+        )
+
+
+def _mean_where(values: Tensor, chosen: Tensor) -> Tensor:
+    """Mean of each row over its chosen entries, 0 where there are none: ``(B, K)`` -> ``(B,)``."""
+    return (values * chosen).sum(1) / chosen.sum(1).clamp(min=1)
