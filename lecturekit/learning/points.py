@@ -3,8 +3,8 @@
 An image label says which classes are there, a click says where one of them is, and objectness, which nobody
 has to label, says what looks like an object at all. Each is one term of a sum of losses.
 
-Logits are float ``(B, K, h, w)``, class 0 the background. ``inside`` is bool ``(B, h, w)`` where a batch holds
-images of several sizes: True on an image's own cells; None means everywhere.
+Logits are float ``(B, K, h, w)``, class 0 the background. ``inside`` is bool ``(B, h, w)`` where a batch
+holds images of several sizes: True on an image's own cells; None means everywhere.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def objectness_loss(logits: Tensor, objectness: Tensor, inside: Tensor | None = 
     return loss.mean() if inside is None else loss[inside].mean()
 
 
-# --------------------------------------------------------------------------------------------- simulated clicks
+# ------------------------------------------------------------------------------------------- simulated clicks
 
 
 class Clicks(NamedTuple):
@@ -206,15 +206,15 @@ def on_grid(spots: NDArray[np.int64], size: tuple[int, int], cells: tuple[int, i
     return np.clip(scaled.astype(np.int64), 0, np.array(cells) - 1)
 
 
-# ------------------------------------------------------------------------------------------------------ helpers
+# ---------------------------------------------------------------------------------------------------- helpers
 
 
 def check_present(logits: Tensor, present: Tensor) -> None:
     """Raise ``ValueError`` unless `present` is bool ``(B, K)`` for logits ``(B, K, h, w)``."""
     if logits.ndim != 4 or present.shape != logits.shape[:2] or present.dtype != torch.bool:
         raise ValueError(
-            f"present must be bool (B, K) for logits (B, K, h, w), got {present.dtype} {tuple(present.shape)} "
-            f"for {tuple(logits.shape)}"
+            f"present must be bool (B, K) for logits (B, K, h, w), got {present.dtype} "
+            f"{tuple(present.shape)} for {tuple(logits.shape)}"
         )
 
 

@@ -1,11 +1,12 @@
 """A mask on every few frames of a clip, carried to the frames between by their motion.
 
-The lecture: sparse temporal labels are propagated over time. A mask travels as shares of classes, so that a pixel
-may be half of one; where motion cannot be trusted (seen by following it there and back) the label is ignored, and
-a student learns the rest. The rival needs no motion: each cell takes the label of the cells that look like it.
+The lecture: sparse temporal labels are propagated over time. A mask travels as shares of classes, so that a
+pixel may be half of one; where motion cannot be trusted (seen by following it there and back) the label is
+ignored, and a student learns the rest. The rival needs no motion: each cell takes the label of the cells
+that look like it.
 
-Frames are uint8 RGB ``(H, W, 3)`` of one size, masks uint8 ``(H, W)`` with 255 for ignore. A flow is ``(H, W, 2)``,
-dx and dy; ``back`` always leads from the frame that is to be labelled to the one that is.
+Frames are uint8 RGB ``(H, W, 3)`` of one size, masks uint8 ``(H, W)`` with 255 for ignore. A flow is
+``(H, W, 2)``, dx and dy; ``back`` always leads from the frame that is to be labelled to the one that is.
 """
 
 from __future__ import annotations
@@ -72,15 +73,17 @@ def carry_shares(shares: ArrayLike, back: ArrayLike) -> NDArray[np.float32]:
 
 
 def forward_backward_error(there: ArrayLike, back: ArrayLike) -> NDArray[np.float32]:
-    """How far from its start a pixel ends that goes there and back again, in pixels (Sundaram et al., ECCV 2010).
+    """How far from its start a pixel ends that goes there and back again, in pixels.
+
+    The test of Sundaram, Brox and Keutzer, "Dense point trajectories", ECCV 2010.
 
     Args:
         there: flow from this frame to the other, ``(H, W, 2)``.
         back: flow from the other frame to this one.
 
     Returns:
-        ``(H, W)``; infinite where the way leads out of the image. Large where something is hidden in one of the
-        frames.
+        ``(H, W)``; infinite where the way leads out of the image. Large where something is hidden in one of
+        the frames.
 
     Example:
         >>> there = np.zeros((4, 4, 2))
@@ -222,8 +225,9 @@ def feature_walk(
 ) -> Tensor:
     """Shares carried by likeness alone: a cell takes those of the cells most like it in frames before it.
 
-    How Caron et al. (DINO, ICCV 2021) and Jabri et al. (NeurIPS 2020) carry masks: the weights are a softmax of
-    the cosine of the features over the nearest cells within a window. Frames before the first key walk backwards.
+    How Caron et al. (DINO, ICCV 2021) and Jabri et al. (NeurIPS 2020) carry masks: the weights are a
+    softmax of the cosine of the features over the nearest cells within a window. Frames before the first
+    key walk backwards.
 
     Args:
         features: ``(T, C, h, w)`` of the frames.

@@ -1,8 +1,8 @@
 """Learn to segment from scribbles: labelled cells alone, and losses that speak for all the others.
 
 Tang et al., "Normalized cut loss for weakly-supervised CNN segmentation", CVPR 2018, and "On regularized
-losses for weakly-supervised CNN segmentation", ECCV 2018: instead of making labels of the scribbles first, and
-teaching their mistakes, add to the loss what such a label maker would minimise.
+losses for weakly-supervised CNN segmentation", ECCV 2018: instead of making labels of the scribbles first,
+and teaching their mistakes, add to the loss what such a label maker would minimise.
 
 A kernel is anything that multiplies ``(B, N, K)``: a matrix ``(B, N, N)`` from `affinity`, or a `pixels.crf`
 `Pairwise`, whose lattice takes time linear in N. Cells are numbered row by row.
@@ -19,7 +19,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from skimage.segmentation import random_walker
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..datasets.scenes.strokes import drawn, stroke
 from ..kit.checks import choice, number, whole
@@ -43,8 +42,8 @@ def partial_cross_entropy(logits: Tensor, shares: Tensor) -> Tensor:
 
     Args:
         logits: ``(B, K, h, w)``.
-        shares: ``(B, K, h, w)``: the share of each class among a cell's labelled pixels, all 0 where there are
-            none, such as `label_shares` makes them.
+        shares: ``(B, K, h, w)``: the share of each class among a cell's labelled pixels, all 0 where there
+            are none, such as `label_shares` makes them.
 
     Returns:
         A scalar: the mean over the labelled cells, each by what its shares add up to; 0 for none.
@@ -84,8 +83,8 @@ def affinity(
 def crf_loss(logits: Tensor, kernel: Kernel, inside: Tensor | None = None) -> Tensor:
     """The dense CRF's pairwise energy, relaxed to probabilities: ``sum_k S_k' W (1 - S_k)`` over the cells.
 
-    ``S_k`` is the probability of class k in each cell. What is torn apart though it is alike has to be paid for.
-    For probabilities 0 and 1 it is the Potts energy, each pair counted twice.
+    ``S_k`` is the probability of class k in each cell. What is torn apart though it is alike has to be paid
+    for. For probabilities 0 and 1 it is the Potts energy, each pair counted twice.
 
     Args:
         logits: ``(B, K, h, w)``.
@@ -107,8 +106,8 @@ def crf_loss(logits: Tensor, kernel: Kernel, inside: Tensor | None = None) -> Te
 def normalised_cut_loss(logits: Tensor, kernel: Kernel, inside: Tensor | None = None) -> Tensor:
     """Normalised cut, relaxed to probabilities: ``sum_k S_k' W (1 - S_k) / (d' S_k)`` with ``d = W 1``.
 
-    The cut divided by what hangs on the class at all, so that no class wins by being small. Shi and Malik, 2000;
-    as a loss Tang et al., CVPR 2018, equation 5. It lies between 0 and K.
+    The cut divided by what hangs on the class at all, so that no class wins by being small. Shi and Malik,
+    2000; as a loss Tang et al., CVPR 2018, equation 5. It lies between 0 and K.
 
     Args:
         logits: ``(B, K, h, w)``.
@@ -120,7 +119,7 @@ def normalised_cut_loss(logits: Tensor, kernel: Kernel, inside: Tensor | None = 
 
     Example:
         >>> torn = torch.tensor([[[[50.0, -50.0]], [[-50.0, 50.0]]]])
-        >>> normalised_cut_loss(torn, torch.tensor([[[0.0, 3.0], [3.0, 0.0]]])).item()  # nothing holds together
+        >>> normalised_cut_loss(torn, torch.tensor([[[0.0, 3.0], [3.0, 0.0]]])).item()
         2.0
     """
     rows, others = _rows(logits, inside)
@@ -142,7 +141,7 @@ def _count(logits: Tensor, inside: Tensor | None) -> Tensor | int:
     return logits[:, 0].numel() if inside is None else inside.sum().clamp(min=1)
 
 
-# ----------------------------------------------------------------------------------------- simulated scribbles
+# ---------------------------------------------------------------------------------------- simulated scribbles
 
 
 def simulate_scribbles(
@@ -229,7 +228,7 @@ def scribble_seconds(objects: float, strokes: int = 1, background_strokes: int =
     return COSTS["image_class"].seconds + COSTS["scribble"].seconds * (objects * strokes + background_strokes)
 
 
-# ---------------------------------------------------------------------------- the rival: labels made beforehand
+# -------------------------------------------------------------------------- the rival: labels made beforehand
 
 
 def spread_labels(
@@ -241,9 +240,11 @@ def spread_labels(
         image: uint8 RGB ``(H, W, 3)``.
         scribbles: uint8 ``(H, W)``, 255 where nothing was drawn.
         method: ``"walker"``: the class whose scribble a random walk that avoids edges most likely meets first
-            (Grady, PAMI 2006; scikit-image's), or ``"grabcut"``: OpenCV's GrabCut with the strokes as seeds, once
-            for each class against all others; of several that claim a pixel the one drawn nearest.
-        options: of `skimage.segmentation.random_walker` (such as ``beta``) or of ``cv2.grabCut`` (``rounds``).
+            (Grady, PAMI 2006; scikit-image's), or ``"grabcut"``: OpenCV's GrabCut with the strokes as
+            seeds, once for each class against all others; of several that claim a pixel the one drawn
+            nearest.
+        options: of `skimage.segmentation.random_walker` (such as ``beta``) or of ``cv2.grabCut``
+            (``rounds``).
 
     Returns:
         uint8 ``(H, W)`` without 255, unless nothing was drawn.

@@ -1,11 +1,12 @@
 """From image labels to pixels by three losses: seed, expand, constrain (SEC).
 
-Kolesnikov and Lampert, "Seed, expand and constrain", ECCV 2016. *Seed*: where a classifier's evidence is strong
-the segmenter must agree with it. *Expand*: a class of the image label covers a good part of the image, another
-none. *Constrain*: the segmenter agrees with what a fully connected CRF makes of its own answer, whose boundaries
-run where colours change.
+Kolesnikov and Lampert, "Seed, expand and constrain", ECCV 2016. *Seed*: where a classifier's evidence is
+strong the segmenter must agree with it. *Expand*: a class of the image label covers a good part of the
+image, another none. *Constrain*: the segmenter agrees with what a fully connected CRF makes of its own
+answer, whose boundaries run where colours change.
 
-Logits are ``(B, K, h, w)`` with class 0 the background; ``inside`` is bool ``(B, h, w)``, an image's own cells.
+Logits are ``(B, K, h, w)`` with class 0 the background; ``inside`` is bool ``(B, h, w)``, an image's own
+cells.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ PAPER_CELLS = 41 * 41
 def global_weighted_rank_pool(maps: Tensor, decay: float | Tensor, inside: Tensor | None = None) -> Tensor:
     """Mean of a map's values with weights that fall from the highest value to the lowest: ``decay ** rank``.
 
-    Decay 1 is the mean, which makes a class as large as the image, decay 0 the maximum, which makes it a single
-    cell; between the two lies a guess of how much of the image a class covers (SEC, section 3.3).
+    Decay 1 is the mean, which makes a class as large as the image, decay 0 the maximum, which makes it a
+    single cell; between the two lies a guess of how much of the image a class covers (SEC, section 3.3).
 
     Args:
         maps: ``(B, K, h, w)``.
@@ -75,7 +76,7 @@ def rescaled_decay(decay: float, cells: int) -> float:
     return number("decay", decay, 0, 1) ** (PAPER_CELLS / whole("cells", cells, 1))
 
 
-# -------------------------------------------------------------------------------------------------- three losses
+# ----------------------------------------------------------------------------------------------- three losses
 
 
 def find_seeds(
@@ -91,13 +92,14 @@ def find_seeds(
     Args:
         maps: evidence ``(K, h, w)``, such as CAMs; entry 0 is not looked at.
         present: bool ``(K,)``, the image label.
-        background: rank ``(h, w)``, 0..1, of a cue for objects (`pixels.objectness.rank`), low where nothing is;
-            None: no background seeds.
+        background: rank ``(h, w)``, 0..1, of a cue for objects (`pixels.objectness.rank`), low where
+            nothing is. None: no background seeds.
         share: a class's seeds are where its map is above this share of its maximum.
         background_share: background's seeds are where the cue's rank is below this and no class has a seed.
 
     Returns:
-        uint8 ``(h, w)``: a class, or 255. Where several classes claim a cell, the one with fewer seeds has it.
+        uint8 ``(h, w)``: a class, or 255. Where several classes claim a cell, the one with fewer
+        seeds has it.
 
     Example:
         >>> maps = np.zeros((3, 1, 4))
@@ -126,8 +128,8 @@ def seed_loss(logits: Tensor, seeds: Tensor, balanced: bool = False) -> Tensor:
     Args:
         logits: ``(B, K, h, w)``.
         seeds: whole numbers ``(B, h, w)``, 255 where nothing is known.
-        balanced: mean over the seeds of objects plus mean over those of background, which are many (as in Huang
-            et al., CVPR 2018), instead of the mean over all.
+        balanced: mean over the seeds of objects plus mean over those of background, which are many (as in
+            Huang et al., CVPR 2018), instead of the mean over all.
 
     Returns:
         A scalar; 0 without seeds.
@@ -201,7 +203,7 @@ def constrain_loss(logits: Tensor, belief: Tensor, inside: Tensor | None = None)
     return apart.mean() if inside is None else apart[inside].mean()
 
 
-# ------------------------------------------------------------------------------------------- the CRF in the loop
+# ---------------------------------------------------------------------------------------- the CRF in the loop
 
 
 def crf_kernel(

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from lecturekit.datasets import scenes
 from lecturekit.learning.points import (
     image_level_loss,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from lecturekit.datasets import scenes
 from lecturekit.learning.propagation import (
     Motion,

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lecturekit.learning.seed_expand import (
     constrain_loss,
     crf_belief,

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from support import VOC
+
 from lecturekit.datasets.voc import VOC as Folder
 from lecturekit.datasets.voc import shrunk
 from lecturekit.pixels import objectness
-from support import VOC
 
 
 def test_border_contrast_is_the_mahalanobis_distance_to_the_frame():
