@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ..datasets.scenes.strokes import deepest
 from ..kit.checks import choice, number
-from ..labels.boxes import back_to_front, checked_boxes, window
+from ..labels.boxes import paint_order, checked_boxes, window
 from ..labels.label_map import BACKGROUND, checked_label_map
 
 #: The least probability that a logarithm is taken of.
@@ -158,7 +158,7 @@ def simulate_clicks(
     mask = checked_label_map(mask, "mask")
     choice("per", per, ("object", "class"))
     number("error", error, 0)
-    boxes, classes = checked_boxes(boxes, classes, mask.shape)  # ty: ignore[invalid-argument-type]
+    boxes, classes = checked_boxes(boxes, classes, mask.shape)
     rng = np.random.default_rng(rng)
     errors = error * rng.standard_normal((len(boxes), 2)) * (boxes[:, 2:] - boxes[:, :2])
     regions = object_regions(mask, boxes, classes)
@@ -178,7 +178,7 @@ def object_regions(mask: NDArray[np.uint8], boxes: NDArray, classes: NDArray) ->
         classes: ``(N,)``.
     """
     owner = np.full((len(boxes), *mask.shape), False)
-    for k in back_to_front(boxes, classes):
+    for k in paint_order(boxes, classes):
         same = [i for i in range(len(boxes)) if classes[i] == classes[k]]
         owner[(same, *window(boxes[k]))] = False
         owner[k][window(boxes[k])] = mask[window(boxes[k])] == classes[k]

@@ -182,7 +182,7 @@ def simulate_scribbles(
         whole(name, value, 0)
     number("length", length, 0, 1)
     whole("width", width, 1)
-    boxes, classes = checked_boxes(boxes, classes, mask.shape)  # ty: ignore[invalid-argument-type]
+    boxes, classes = checked_boxes(boxes, classes, mask.shape)
     labels = np.full(mask.shape, IGNORE, np.uint8)
     regions = [(BACKGROUND, mask == BACKGROUND, background_strokes)]
     regions += [
