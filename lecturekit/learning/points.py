@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ..datasets.scenes.strokes import deepest
 from ..kit.checks import choice, number
-from ..labels.boxes import paint_order, checked_boxes, window
+from ..labels.boxes import checked_boxes, paint_order, window
 from ..labels.label_map import BACKGROUND, checked_label_map
 
 #: The least probability that a logarithm is taken of.
