@@ -48,7 +48,7 @@ class Gaussian:
     def weighted(self, weights: Sequence[float]) -> Gaussian:
         """``sum_m weights[m] K_m`` of the kernels of a stack."""
         total = copy.copy(self)
-        total.matrix = sum(weight * matrix for weight, matrix in zip(weights, self.matrix, strict=True))
+        total.matrix = torch.einsum("m, m...", torch.tensor(weights).to(self.matrix), self.matrix)
         return total
 
 
@@ -77,6 +77,7 @@ class Lattice:
         self.first = (count.cumsum(0) - count).int()
         self.splat_weights = weights.flatten().index_select(0, entry)
         self.blurs = [_blur(corners, step) for step in steps.tolist()]
+        self.parts = torch.tensor([d + 1])  # columns of the slice; a stack has those of several lattices
         self.order = order.to(torch.uint8)
 
     def __matmul__(self, values: Tensor) -> Tensor:
@@ -101,7 +102,8 @@ class Lattice:
         turn = self.order.argsort(dim=1)  # (B N, n): the axis' place on the way from corner 0 to corner 0
         total = weight.square().sum(1)
         for j, m in itertools.product(range(n), range(1, n + 1)):
-            k, axes = (j + m) % n, (turn - j) % n < m
+            k = (j + m) % n  # the corner in which m steps along the axes `axes` end
+            axes = (turn - j) % n < m  # (B N, n) bool
             paths = self._arrives(j, axes, side=1).float() + self._arrives(k, axes, side=2)
             total += 2.0**-m * paths * weight[:, j] * weight[:, k]
         return (total * (1 + 2.0 ** (1 - n))).view(self.batch, -1)
@@ -132,7 +134,8 @@ class Lattice:
 
     def _arrives(self, start: int, axes: Tensor, side: int) -> Tensor:
         """Whether all corners exist on the way from corner `start` along `axes`, in the order of the blur."""
-        here, arrives = self.corners[:, start], True
+        here = self.corners[:, start]
+        arrives = torch.ones_like(here, dtype=torch.bool)
         for (index, _), step in zip(self.blurs, axes.T, strict=True):
             there = index[:, side].index_select(0, here)
             arrives = arrives & ((there != here) | ~step)  # a missing neighbour is the corner itself
@@ -175,7 +178,8 @@ def _elevate(features: Tensor) -> Tensor:
     """
     d = features.shape[1]
     unit = float(np.float32((d + 1) * math.sqrt(2 / 3)))
-    below, columns = torch.zeros_like(features[:, 0]), []
+    columns: list[Tensor] = []
+    below = torch.zeros_like(features[:, 0])
     for j in range(d, 0, -1):
         part = features[:, j - 1] * (unit / math.sqrt(j * (j + 1)))
         columns.insert(0, below - j * part)
@@ -190,7 +194,8 @@ def _codes(base: Tensor, order: Tensor, batch: int) -> tuple[Tensor, Tensor]:
     ``(d+1) base - sum(base)``. The first d coordinates are the digits of the number, which is therefore
     linear in them, and each step adds a constant. The picture is the leading digit.
     """
-    n, base, level = base.shape[1], base[:, :-1], base.sum(1)
+    n, level = base.shape[1], base.sum(1)
+    base = base[:, :-1]  # the last coordinate follows from the others: the coordinates of a corner sum to 0
     low, high = base.amin(0), base.amax(0)
     spans = [n * (span + 5) for span in (high - low).tolist()]  # with room for steps beyond the last corner
     if batch * math.prod(spans) >= 2**62 or order.numel() >= 2**31:

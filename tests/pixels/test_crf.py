@@ -284,8 +284,9 @@ def test_a_batch_is_its_pictures(exact, normalisation):
 def test_pictures_worked_on_together(kind, normalisation, self_message):
     # On a CPU a batch is done picture by picture; a GPU does what is done here.
     images = torch.from_numpy(np.stack([photo(12, 16), 255 - photo(12, 16)])).float()
+    widths = {"theta_alpha": 8.0, "theta_beta": 20.0, "theta_gamma": 1.5}
     both, first, second = (
-        crf._Kernel(group, (8.0, 20.0, 1.5), kind, normalisation, self_message).weighted(2.0, 1.0)
+        crf._stacked(group, widths, kind, normalisation, self_message).weighted(2.0, 1.0)
         for group in (images, images[:1], images[1:])
     )
     q = energies((2, 4, 12, 16)).flatten(2).mT.contiguous()
@@ -563,7 +564,7 @@ def test_refine_takes_probabilities():
         ({"iterations": -1}, ValueError, "iterations.*-1"),
         ({"iterations": 2.5}, ValueError, "iterations.*2.5"),
         ({"iterations": True}, ValueError, "iterations.*True"),
-        ({"w1": "much"}, TypeError, "w1.*much"),
+        ({"w1": "much"}, ValueError, "w1.*much"),
         ({"w1": -1.0}, ValueError, "w1.*-1"),
         ({"w2": math.nan}, ValueError, "w2.*nan"),
         ({"theta_alpha": 0.0}, ValueError, "theta_alpha.*0"),
@@ -591,8 +592,55 @@ def test_bad_use_of_a_pairwise():
         crf.mean_field(torch.zeros(2, 5, 4), pairwise)
     with pytest.raises(ValueError, match="w1"):
         pairwise.weighted(-1.0, 1.0)
-    with pytest.raises(ValueError, match="one picture"):
+    with pytest.raises(ValueError, match="one image"):
         crf.kernel_matrix(np.zeros((2, 4, 5, 3), np.uint8))
+
+
+@pytest.mark.parametrize("image", [np.eye(12, dtype=np.uint8), np.ones((12, 12), np.uint8)])
+def test_a_dark_uint8_image_is_an_image(image):
+    image = np.repeat(image[:, :, None], 3, 2)
+    unary = energies((2, 12, 12))
+    expected = crf.mean_field(unary, crf.Pairwise(image, **WIDTHS))
+    for same in (image, [image], torch.from_numpy(image)):
+        assert torch.equal(crf.mean_field(unary, same, **WIDTHS), expected)
+    assert crf.refine(image[..., 0], image, **WIDTHS).dtype == np.uint8
+
+
+def test_confidence_never_speaks_against_its_label():
+    labels = np.arange(4, dtype=np.uint8)[:, None].repeat(5, 1)  # four classes
+    for confidence in (0.24, np.full(labels.shape, 0.24), 0.0):
+        with pytest.raises(ValueError, match=r"confidence must be below 1 and at least 0\.25 for 4 classes"):
+            crf.refine(labels, photo(4, 5), confidence=confidence)
+    assert crf.unary_from_labels(labels, 4, confidence=0.25).std() == pytest.approx(0, abs=1e-6)
+    np.testing.assert_array_equal(crf.refine(labels, photo(4, 5), confidence=0.26, w1=0, w2=0), labels)
+    assert not crf.refine(np.zeros((4, 5), np.uint8), photo(4, 5), confidence=0.1).any()  # one class alone
+
+
+def test_numbers_of_numpy_are_numbers():
+    unary, image = energies((2, 6, 7)), photo(6, 7)
+    options = {"iterations": np.int64(2), "w1": np.float32(2), "theta_alpha": np.int32(5)}
+    expected = crf.mean_field(unary, image, iterations=2, w1=2.0, theta_alpha=5.0)
+    torch.testing.assert_close(crf.mean_field(unary, image, **options), expected)
+    assert crf.unary_from_labels(np.zeros((2, 2), np.uint8), np.uint8(3)).shape == (3, 2, 2)
+
+
+def test_an_image_that_requires_grad_gets_none():
+    unary, image = energies((2, 6, 7)).requires_grad_(), torch.from_numpy(photo(6, 7)).float()
+    crf.mean_field(unary, image.requires_grad_(), **WIDTHS).square().sum().backward()
+    assert image.grad is None
+    assert unary.grad.abs().sum() > 0
+    probabilities = (-unary).softmax(0)
+    assert crf.refine(probabilities, image, **WIDTHS).dtype == torch.uint8
+
+
+def test_a_pairwise_multiplies_arrays_and_names_what_it_cannot():
+    pairwise, q = crf.Pairwise(photo(4, 5)), energies((1, 20, 3))
+    torch.testing.assert_close(pairwise @ q.numpy(), pairwise @ q)
+    for wrong in (q[0], q[:, :19], q.long(), q.expand(2, -1, -1)):
+        with pytest.raises(ValueError, match=r"q must be floats \(1, 20, K\)"):
+            pairwise @ wrong
+    with pytest.raises(TypeError, match="q must be"):
+        pairwise @ [[1.0]]
 
 
 def test_bad_labels():
