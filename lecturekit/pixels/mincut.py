@@ -16,6 +16,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from torch import Tensor
 
+from ..kit.checks import whole
+
 #: The four neighbours (dy, dx) that make each pair of an 8-neighbourhood appear once.
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
@@ -46,6 +48,7 @@ def energy(mask: Tensor, unary: Tensor, pairwise: Tensor) -> Tensor:
     return total
 
 
+@torch.no_grad()
 def min_cut(
     unary: Tensor, pairwise: Tensor, steps: int = 2000, tolerance: float = 1e-3, start: Cut | None = None
 ) -> Cut:
@@ -58,21 +61,35 @@ def min_cut(
     minimum cut.
 
     Args:
-        unary, pairwise: as in `energy`, float32 or float64, on any device.
+        unary: as in `energy`, finite, float32 or float64, on any device.
+        pairwise: as in `energy`, finite.
         steps: at most so many steps of the method.
         tolerance: stop when energy and bound differ by at most this much a pixel, in every picture.
         start: an earlier result to go on from, for the same or similar costs.
 
     Returns:
-        `Cut`. The bound holds (up to rounding) whether the method has converged or not.
+        `Cut`, without gradients. The bound holds (up to rounding) whether the method has converged or not.
+
+    Raises:
+        ValueError: shapes that do not fit, costs that are not finite, negative costs of pairs.
+
+    Example:
+        >>> unary = torch.tensor([[[-2.0, 1.0, -2.0]]])  # the middle one would rather be background,
+        >>> min_cut(unary, torch.full((1, 4, 1, 3), 0.4)).mask.tolist()
+        [[[True, False, True]]]
+        >>> min_cut(unary, torch.full((1, 4, 1, 3), 0.6)).mask.tolist()  # but its neighbours draw it along
+        [[[True, True, True]]]
     """
+    _check_costs(unary, pairwise)
+    steps = whole("steps", steps, 1)
     ends = pair_ends(unary.shape[-2:])
     capacity = [pairwise[:, k][here].contiguous() for k, (here, _) in enumerate(ends)]
     u = start.soft.clone() if start else (unary < 0).to(unary.dtype)
     flow = start.flow if start and start.flow else [torch.zeros_like(c) for c in capacity]
     flow = [torch.clamp(f, -c, c) for f, c in zip(flow, capacity, strict=True)]
     step = BALANCE / _capacity_sum(unary, capacity, ends).clamp(min=1e-6)
-    ahead, best = u, None
+    ahead = u
+    best = Cut(u > 0.5, energy(u > 0.5, unary, pairwise), torch.full_like(u[:, 0, 0], -torch.inf), u)
     for done in range(1, steps + 1):
         reduced = unary.clone()  # the unary cost plus what flows in
         for f, c, (here, there) in zip(flow, capacity, ends, strict=True):
@@ -95,16 +112,15 @@ BALANCE = 2.0
 CHECK = 25
 
 
-def _better(best: Cut | None, unary: Tensor, pairwise: Tensor, u: Tensor, reduced: Tensor) -> Cut:
+def _better(best: Cut, unary: Tensor, pairwise: Tensor, u: Tensor, reduced: Tensor) -> Cut:
     """The best mask and the best bound so far, picture by picture. Of thresholds, three are tried."""
-    bound = reduced.clamp(max=0).sum((-2, -1))
-    best = best or Cut(u > 0.5, torch.full_like(bound, torch.inf), bound, u)
+    bound = torch.maximum(reduced.clamp(max=0).sum((-2, -1)), best.bound)
     mask, least = best.mask, best.energy
     for level in (0.25, 0.5, 0.75):
         found = energy(u > level, unary, pairwise)
         mask = torch.where((found < least)[:, None, None], u > level, mask)
         least = torch.minimum(found, least)
-    return Cut(mask, least, torch.maximum(bound, best.bound), u)
+    return Cut(mask, least, bound, u)
 
 
 def _capacity_sum(unary: Tensor, capacity: list[Tensor], ends: list) -> Tensor:
@@ -116,12 +132,24 @@ def _capacity_sum(unary: Tensor, capacity: list[Tensor], ends: list) -> Tensor:
     return total
 
 
+@torch.no_grad()
 def exact_min_cut(unary: Tensor, pairwise: Tensor) -> Cut:
     """The labelling of least energy, by maximum flow (SciPy's Dinic), one picture after the other.
 
     SciPy's capacities are whole numbers, so costs are rounded to a 2,000,000,000th of their sum. The bound
-    allows for that. Arguments as in `min_cut`; the result is on the same device.
+    allows for that.
+
+    Args:
+        unary: as in `min_cut`.
+        pairwise: as in `min_cut`.
+
+    Returns:
+        `Cut`, on the device of the unary.
+
+    Raises:
+        ValueError: as `min_cut`.
     """
+    _check_costs(unary, pairwise)
     masks, slack = [], []
     for one, pair in zip(unary.detach().cpu().double(), pairwise.detach().cpu().double(), strict=True):
         mask, worst = _flow_cut(one.numpy(), pair.numpy())
@@ -154,6 +182,18 @@ def _flow_cut(unary: np.ndarray, pairwise: np.ndarray) -> tuple[np.ndarray, floa
     reached = np.zeros(sink + 1, bool)
     reached[breadth_first_order(left, source, return_predecessors=False)] = True
     return reached[:source].reshape(unary.shape), float(unit * len(capacity))
+
+
+def _check_costs(unary: Tensor, pairwise: Tensor) -> None:
+    if unary.ndim != 3 or 0 in unary.shape or pairwise.shape != (len(unary), 4, *unary.shape[1:]):
+        raise ValueError(
+            f"unary must be (B, H, W) with pixels and pairwise (B, 4, H, W), got {tuple(unary.shape)} and "
+            f"{tuple(pairwise.shape)}"
+        )
+    if not unary.is_floating_point() or not unary.isfinite().all():
+        raise ValueError("unary must be finite floats; give a large cost where a pixel is forbidden")
+    if not (pairwise.isfinite().all() and (pairwise >= 0).all()):
+        raise ValueError("pairwise must be finite and at least 0")
 
 
 def pair_ends(size: Sequence[int]) -> list[tuple[tuple, tuple]]:

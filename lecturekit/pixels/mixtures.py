@@ -8,8 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..kit.checks import whole
+
 #: Variance added to every colour component, in units of (100 Lab)²: one step of lightness.
-LEAST_VARIANCE = 1e-4
+MIN_VARIANCE = 1e-4
 
 
 class Mixture(NamedTuple):
@@ -27,7 +29,7 @@ def fit_mixture(
 
     Nothing is random: the first components are slabs of equal weight along the principal axis of the colours,
     in the spirit of the colour quantiser of Orchard and Bouman (IEEE Trans. Signal Processing 1991) that
-    GrabCut starts from. `LEAST_VARIANCE` keeps a sample of one colour from collapsing.
+    GrabCut starts from. `MIN_VARIANCE` keeps a sample of one colour from collapsing.
 
     Args:
         colours: ``(B, N, 3)``, components of the order of 1.
@@ -35,7 +37,23 @@ def fit_mixture(
         components: K.
         steps: of EM.
         start: go on from here instead.
+
+    Raises:
+        ValueError: shapes that do not fit, values that are not finite, negative shares.
+
+    Example:
+        >>> colours = torch.tensor([[[0.0, 0, 0], [0.2, 0, 0], [0.8, 0, 0], [1.0, 0, 0]]])
+        >>> mixture = fit_mixture(colours, torch.ones(1, 4), components=2)
+        >>> mixture.means[0, :, 0].sort().values
+        tensor([0.1000, 0.9000])
     """
+    if colours.ndim != 3 or colours.shape[2] != 3 or share.shape != colours.shape[:2]:
+        raise ValueError(
+            f"colours must be (B, N, 3) and share (B, N), got {tuple(colours.shape)}, {tuple(share.shape)}"
+        )
+    if not (colours.isfinite().all() and share.isfinite().all() and (share >= 0).all()):
+        raise ValueError("colours and share must be finite and share at least 0")
+    whole("components", components, 1)
     products = _products(colours)
     mixture = start or _moments(products, _slabs(colours, share, components))
     for _ in range(steps):
@@ -59,15 +77,18 @@ def _moments(products: Tensor, belongs: Tensor) -> Mixture:
     """The M step: weights, means and covariances from the responsibilities ``(B, K, N)``."""
     sums = belongs @ products.transpose(1, 2)  # (B, K, 10)
     mass = sums[..., 0].clamp(min=1e-6)
-    mean, square = sums[..., 1:4] / mass[..., None], sums[..., 4:] / mass[..., None]
-    second = square[..., [0, 3, 4, 3, 1, 5, 4, 5, 2]].unflatten(-1, (3, 3))
-    spread = LEAST_VARIANCE * torch.eye(3, dtype=mean.dtype, device=mean.device)
-    covariance = second - mean[..., :, None] * mean[..., None, :] + spread
+    mean = sums[..., 1:4] / mass[..., None]
+    square = sums[..., 4:] / mass[..., None]  # of the six products, in the order of `_products`
+    second = square[..., [0, 3, 4, 3, 1, 5, 4, 5, 2]].unflatten(-1, (3, 3))  # (B, K, 3, 3)
+    floor = MIN_VARIANCE * torch.eye(3, dtype=mean.dtype, device=mean.device)
+    covariance = second - mean[..., :, None] * mean[..., None, :] + floor
     return Mixture(mass / mass.sum(-1, keepdim=True), mean, covariance)
 
 
 def _coefficients(mixture: Mixture) -> Tensor:
     """``(B, K, 10)``: log(weight * density) of each component as a linear function of `_products`."""
+    # The inverse of a symmetric 3 x 3 matrix by its cofactors, the cross products of its rows: a batched
+    # solver takes many times as long for matrices as small as these.
     first, second, third = mixture.covariances.unbind(-2)
     crossed = (
         torch.linalg.cross(second, third),

@@ -125,3 +125,31 @@ def test_all_costs_zero():
     zero = torch.zeros(1, 3, 3), torch.zeros(1, 4, 3, 3)
     for solve in SOLVERS.values():
         assert solve(*zero).energy.item() == 0
+
+
+@pytest.mark.parametrize("cut", [min_cut, exact_min_cut])
+@pytest.mark.parametrize(
+    ("unary", "pairwise", "words"),
+    [
+        (torch.full((1, 3, 4), torch.nan), torch.ones(1, 4, 3, 4), "unary must be finite"),
+        (torch.full((1, 3, 4), torch.inf), torch.ones(1, 4, 3, 4), "unary must be finite"),
+        (torch.ones(1, 3, 4, dtype=torch.long), torch.ones(1, 4, 3, 4), "unary must be finite floats"),
+        (torch.ones(1, 3, 4), torch.full((1, 4, 3, 4), torch.nan), "pairwise must be finite"),
+        (torch.ones(1, 3, 4), torch.full((1, 4, 3, 4), torch.inf), "pairwise must be finite"),
+        (torch.ones(1, 3, 4), -torch.ones(1, 4, 3, 4), "pairwise must be finite and at least 0"),
+        (torch.ones(1, 3, 4), torch.ones(1, 4, 3, 5), "pairwise"),
+        (torch.ones(3, 4), torch.ones(4, 3, 4), "unary must be"),
+    ],
+)
+def test_costs_that_are_no_costs_are_named(cut, unary, pairwise, words):
+    with pytest.raises(ValueError, match=words):
+        cut(unary, pairwise)
+
+
+@pytest.mark.parametrize("cut", [min_cut, exact_min_cut])
+def test_costs_that_require_grad_are_costs(cut):
+    unary = torch.randn(1, 5, 6, generator=torch.Generator().manual_seed(0))
+    pairwise = torch.full((1, 4, 5, 6), 0.3)
+    found = cut(unary.clone().requires_grad_(), pairwise.clone().requires_grad_())
+    assert torch.equal(found.mask, cut(unary, pairwise).mask)
+    assert not found.soft.requires_grad

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from lecturekit.pixels.mixtures import LEAST_VARIANCE, Mixture, fit_mixture, log_density
+from lecturekit.pixels.mixtures import MIN_VARIANCE, Mixture, fit_mixture, log_density
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,7 +35,7 @@ def test_one_component_is_the_mean_and_the_covariance():
     colours = sample()
     mixture = fit_mixture(colours, torch.ones(1, colours.shape[1], dtype=colours.dtype), components=1)
     torch.testing.assert_close(mixture.means[0, 0], colours[0].mean(0))
-    expected = torch.cov(colours[0].T, correction=0) + LEAST_VARIANCE * torch.eye(3)
+    expected = torch.cov(colours[0].T, correction=0) + MIN_VARIANCE * torch.eye(3)
     torch.testing.assert_close(mixture.covariances[0, 0], expected)
 
 
@@ -90,10 +90,26 @@ def test_one_colour_gives_a_finite_density(dtype):
     colours = torch.full((1, 40, 3), 0.3, dtype=dtype)
     mixture = fit_mixture(colours, torch.ones(1, 40, dtype=dtype), 5)
     density = log_density(mixture, colours)
-    peak = -1.5 * math.log(2 * math.pi * LEAST_VARIANCE)
+    peak = -1.5 * math.log(2 * math.pi * MIN_VARIANCE)
     torch.testing.assert_close(density, torch.full_like(density, peak), atol=0.01, rtol=0)
 
 
 def test_an_empty_sample_gives_no_nan():
     colours = sample().float()
     assert log_density(fit_mixture(colours, torch.zeros(1, 800), 5), colours).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("colours", "share", "words"),
+    [
+        (torch.full((1, 4, 3), torch.nan), torch.ones(1, 4), "finite"),
+        (torch.full((1, 4, 3), torch.inf), torch.ones(1, 4), "finite"),
+        (torch.ones(1, 4, 3), torch.full((1, 4), torch.nan), "finite"),
+        (torch.ones(1, 4, 3), -torch.ones(1, 4), "at least 0"),
+        (torch.ones(1, 4, 3), torch.ones(1, 5), "share"),
+        (torch.ones(4, 3), torch.ones(4), "colours must be"),
+    ],
+)
+def test_bad_samples_are_named(colours, share, words):
+    with pytest.raises(ValueError, match=words):
+        fit_mixture(colours, share)

@@ -1,5 +1,7 @@
 """Priors and hints: against closed forms, slow references and the scenes' exact truth."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from lecturekit.datasets import scenes
 from lecturekit.exercises import weak_supervision
 from lecturekit.labels import boxes
+from lecturekit.metrics import iou
 from lecturekit.pixels import priors
 
 SIDES = st.integers(1, 40)
@@ -25,6 +28,19 @@ def test_shape_prior_keeps_the_share_of_the_box_that_is_filled(height, width, gr
     prior = priors.shape_prior([mask], [box], grid)
     assert prior.shape == (grid, grid)
     assert prior.mean() == pytest.approx(mask[boxes.window(box)].mean(), abs=1e-5)
+
+
+def test_a_shape_prior_of_a_large_box_takes_little_memory():
+    """One box of 4,000 x 3,000 pixels: 12 million cells of work, not 3 billion."""
+    mask = np.zeros((3001, 4003), bool)
+    mask[:1500] = True
+    tracemalloc.start()
+    prior = priors.shape_prior([mask], [(0, 0, 4003, 3001)], grid=16)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(prior[:7], 1, atol=1e-5)
+    assert prior.mean() == pytest.approx(mask.mean(), abs=1e-5)
+    assert peak < 8 * mask.size
 
 
 def test_shape_prior_of_known_shapes():
@@ -51,7 +67,7 @@ def test_a_shape_that_is_full_fills_the_boxes_and_an_empty_one_nothing():
     scene = scenes.scene(3)
     args = (scene.boxes, scene.classes, scene.mask.shape)
     np.testing.assert_array_equal(priors.shaped_boxes(np.ones((4, 4)), *args), boxes.fill_boxes(*args))
-    ignored = priors.shaped_boxes(np.zeros((4, 4)), *args, rest=255)
+    ignored = priors.shaped_boxes(np.zeros((4, 4)), *args, outside_label=255)
     assert set(np.unique(ignored)) == {0, 255}
     assert (priors.shaped_boxes(np.zeros((4, 4)), *args) == 0).all()
 
@@ -159,6 +175,28 @@ def test_carried_labels_equal_a_slow_lookup(labels, dx, dy):
         assert made[row, column] == (labels[row + dy, column + dx] if there else 255)
 
 
+def test_shares_stand_a_chain_of_frames_that_labels_do_not():
+    """A disc that moves by 0.4 pixels a frame for 15 frames: whole pixels never move at all."""
+    y, x = np.indices((40, 60))
+    disc, moved = ((np.hypot(x - 20 - dx, y - 20) <= 9.5) for dx in (0.0, 6.0))
+    back = np.full((40, 60, 2), (-0.4, 0.0))
+    labels, shares = disc.astype(np.uint8), np.stack([~disc, disc])
+    for _ in range(15):
+        labels, shares = priors.carry_labels(labels, back), priors.carry_shares(shares, back)
+    assert iou(shares.argmax(0) == 1, moved) > 0.93
+    assert iou(labels == 1, moved) < 0.6
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(-4, 4), st.integers(-4, 4))
+@settings(max_examples=30, deadline=None)
+def test_shares_moved_by_whole_pixels_are_the_labels(seed, dx, dy):
+    labels = np.random.default_rng(seed).integers(0, 3, (6, 7), dtype=np.uint8)
+    back = np.full((6, 7, 2), (dx, dy), np.float32)
+    carried = priors.carry_shares(labels == np.arange(3)[:, None, None], back)
+    known = carried.sum(0) > 0
+    np.testing.assert_array_equal(np.where(known, carried.argmax(0), 255), priors.carry_labels(labels, back))
+
+
 # ----------------------------------------------------------------------------------------- class distribution
 
 
@@ -232,11 +270,33 @@ BAD = {
     "prior": (lambda: priors.shaped_boxes(np.full((2, 2), 2.0), [], [], (9, 9)), "prior must be"),
     "share": (lambda: priors.shaped_boxes(np.ones((2, 2)), [], [], (9, 9), np.nan), "share must be"),
     "side": (lambda: priors.boxes_round([(1, 1)], 0, (9, 9)), "side must be above 0"),
-    "image": (lambda: priors.contrast_map(IMAGE / 1, (0, 0, 5, 5)), "image must be a uint8"),
+    "image": (lambda: priors.contrast_map(IMAGE / 1, (0, 0, 5, 5)), "image must be uint8"),
     "bins": (lambda: priors.contrast_map(IMAGE, (0, 0, 5, 5), 1), "bins must be a whole number"),
+    "clicks": (lambda: priors.boxes_round([(np.nan, 1)], 4, (9, 9)), "clicks must be finite"),
+    "clicks_3": (lambda: priors.boxes_round([(1, 1, 1)], 4, (9, 9)), "clicks must be finite"),
+    "side_inf": (lambda: priors.boxes_round([(1, 1)], np.inf, (9, 9)), "side must be above 0"),
+    "shares": (
+        lambda: priors.carry_shares(np.full((1, 5, 5), np.nan), np.zeros((5, 5, 2))),
+        "shares must be",
+    ),
+    "shares_size": (lambda: priors.carry_shares(np.ones((1, 4, 5)), np.zeros((5, 5, 2))), "as the flow"),
+    "p_nan": (lambda: priors.with_class_prior([[np.nan, 1]], [1, 1], [1, 1]), "probabilities must be finite"),
+    "p_inf": (lambda: priors.with_class_prior([[np.inf, 1]], [1, 1], [1, 1]), "probabilities must be finite"),
+    "prior_inf": (lambda: priors.with_class_prior([[0.5, 0.5]], [np.inf, 1], [1, 1]), "prior must be finite"),
+    "seen_inf": (lambda: priors.with_class_prior([[0.5, 0.5]], [1, 1], [np.inf, 1]), "seen must be above 0"),
+    "prior_0": (lambda: priors.with_class_prior([[0.5, 0.5]], [0, 0], [1, 1]), "prior must not be all 0"),
+    "queries_nan": (lambda: priors.most_similar([[np.nan]], [[1.0]]), "queries and gallery must be finite"),
+    "scores_nan": (lambda: priors.allowed(np.full((3, 4, 4), np.nan), [1]), "scores must be numbers"),
+    "distance": (
+        lambda: priors.named_colours(IMAGE, [], {"red": (1, 2, 3)}, np.nan),
+        "max_distance must be a number",
+    ),
     "sizes": (lambda: priors.optical_flow(IMAGE, IMAGE[:18]), "first and second must have one size"),
     "flow": (lambda: priors.move_boxes([(0, 0, 1, 1)], np.full((5, 5, 2), np.nan)), "flow must be finite"),
-    "labels": (lambda: priors.carry_labels(IMAGE[..., 0], np.zeros((5, 5, 2))), "labels must be uint8"),
+    "labels": (
+        lambda: priors.carry_labels(IMAGE[..., 0], np.zeros((5, 5, 2))),
+        "labels must be uint8 \\(5, 5\\)",
+    ),
     "classes": (lambda: priors.with_class_prior([[0.5, 0.5]], [1], [1]), "one number a class"),
     "seen": (lambda: priors.with_class_prior([[0.5, 0.5]], [1, 1], [1, 0]), "seen must be above 0"),
     "row": (lambda: priors.with_class_prior([[0.0, 0.0]], [1, 1], [1, 1]), "no row may be all 0"),
