@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import re
+import warnings
 from itertools import combinations
 
 import matplotlib
@@ -231,6 +234,54 @@ def test_colour_pictures_are_shown_as_they_are():
         assert axis.images[0].get_interpolation() == "nearest"
 
 
+def _dim_and_bright(**options) -> list[int]:
+    """How bright the brightest pixel of four panels is shown, the second at 9 % of the first."""
+    panels = [np.linspace(0, top, 16).reshape(4, 4) for top in (35.5, 3.1, 20.0, 2.0)]
+    return [_shades(axes).max() for axes in plots.pictures(panels, columns=2, **options).axes]
+
+
+def test_a_panel_at_nine_hundredths_of_the_scale_stays_dark():
+    """Stretched by themselves, all four would be white: the figure would say that they are alike."""
+    assert _dim_and_bright() == pytest.approx([255, 22, 144, 14], abs=1)
+    assert _dim_and_bright(scale="row") == pytest.approx([255, 22, 255, 26], abs=1)
+    assert _dim_and_bright(scale="each") == [255] * 4
+    assert _dim_and_bright(scale=(0, 71)) == pytest.approx([128, 11, 72, 7], abs=1)
+
+
+def test_colour_and_whole_numbers_have_no_part_in_the_scale():
+    grey = np.linspace(0, 0.5, 16).reshape(4, 4)
+    figure = plots.pictures([image(4, 4), np.full((4, 4), 50, np.uint8), np.ones((4, 4), bool), grey])
+    assert [_shades(axes).max() for axes in figure.axes][1:] == [50, 255, 255]
+    flat = plots.pictures([np.full((3, 3), np.nan), np.zeros((3, 3))])
+    assert (_shades(flat.axes[1]) == 0).all()
+
+
+def test_long_titles_are_wrapped_and_collide_no_more():
+    titles = ["a title of so many words that it does not fit", "short", "one more that is far too long"]
+    figure = plots.pictures([image()] * 3, titles, width=1.2)
+    assert [" ".join(axes.get_title().split()) for axes in figure.axes] == titles
+    assert figure.axes[0].get_title().count("\n") > 1
+    assert figure.axes[1].get_title() == "short"
+    assert plots.text_faults(figure) == []
+
+
+@pytest.mark.parametrize("kind", ["none", *BLINDNESS])
+def test_boxes_can_be_told_apart_by_colour_and_by_line(kind):
+    colours = np.array([to_rgb(colour) for colour, _ in plots.BOXES])
+    assert len({line for _, line in plots.BOXES}) == len(plots.BOXES) == 3
+    matrix = np.eye(3) if kind == "none" else np.transpose(BLINDNESS[kind])
+    seen = np.clip((colours**2.2) @ matrix, 0, 1) ** (1 / 2.2)
+    assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 0.4
+
+
+def test_a_legend_says_what_the_boxes_are():
+    figure = plots.pictures([image()], boxes=[[(2, 3, 6, 9), (1, 1, 4, 4)]], box_names=["truth", "found"])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["truth", "found"]
+    drawn = [patch.get_edgecolor()[:3] for patch in figure.axes[0].patches[1::2]]
+    assert [to_rgb(line.get_color()) for line in legend.get_lines()] == drawn
+
+
 def test_boxes_enclose_their_pixels():
     figure = plots.pictures(
         [image(), image()], boxes=[[(2, 3, 6, 9)], [(0, 0, 1, 1), torch.tensor([1, 2, 3, 4])]]
@@ -283,9 +334,9 @@ def test_label_overlay_stripes_what_is_ignored():
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"labels": np.zeros((12, 18), int)}, TypeError, "labels must be a uint8 array, got int64"),
-        ({"labels": np.zeros((12, 17), np.uint8)}, ValueError, r"image must be uint8 \(12, 17, 3\)"),
-        ({"opacity": 1.5}, ValueError, "opacity must lie in 0..1"),
+        ({"labels": np.zeros((12, 18), int)}, TypeError, "labels must be a uint8 label map, got int64"),
+        ({"labels": np.zeros((12, 17), np.uint8)}, ValueError, r"size \(12, 18\), got \(12, 17\)"),
+        ({"opacity": 1.5}, ValueError, "opacity must be a number"),
     ],
 )
 def test_label_overlay_names_what_it_refuses(change, error, words):
@@ -298,22 +349,25 @@ def test_style_sets_the_look():
     plots.style()
     assert matplotlib.rcParams["image.cmap"] == plots.EVIDENCE
     cycle = [entry["color"] for entry in matplotlib.rcParams["axes.prop_cycle"]]
-    assert set(cycle) <= set(plots.PALETTE)
+    assert set(cycle) <= {*plots.PALETTE, plots.INK}
+    assert "#000000" not in cycle, "black lines cannot be seen in the dark"
     assert "#F0E442" not in cycle, "yellow lines cannot be seen on white"
 
 
 def test_show_displays_once_with_its_text_and_closes(monkeypatch):
     shown = []
-    monkeypatch.setattr(plots, "display", shown.append)
+    monkeypatch.setattr(plots, "display", lambda data, raw: shown.append(data))
     figure = plots.pictures([image()])
-    plots.show(figure, "A cat")
-    assert len(shown) == 1
-    data, metadata = shown[0]._repr_mimebundle_()
-    assert metadata["image/png"]["alt"] == "A cat"
-    png = Image.open(io.BytesIO(shown[0].data))
+    plots.show(figure, 'A "cat"')
+    (data,) = shown
+    assert set(data) == {"text/html", "text/plain"}, "an image/png would lose its alt text on the way"
+    assert data["text/plain"] == 'A "cat"'
+    found = re.fullmatch(
+        '<img alt="A &quot;cat&quot;" width="(.+)" src="data:image/png;base64,(.+)">', data["text/html"]
+    )
+    png = Image.open(io.BytesIO(base64.b64decode(found[2])))
     assert png.format == "PNG"
-    assert metadata["image/png"]["width"] == pytest.approx(png.width / 2, abs=1)
-    assert data["image/png"]
+    assert int(found[1]) == pytest.approx(png.width / 2, abs=1)
     assert plt.get_fignums() == [], "closed, so that the cell does not show it again"
 
 
@@ -322,3 +376,89 @@ def test_show_refuses_a_figure_without_text(alt, monkeypatch):
     monkeypatch.setattr(plots, "display", lambda *_: pytest.fail("it was shown"))
     with pytest.raises(ValueError, match="alt"):
         plots.show(plots.pictures([image()]), alt)
+
+
+# ---------------------------------------------------------------- legible in every theme
+
+
+def test_ink_can_be_read_on_white_and_in_the_dark():
+    ink, white, dark = (_luminance(np.array(to_rgb(colour))) for colour in (plots.INK, "#fff", "#111111"))
+    assert (white + 0.05) / (ink + 0.05) > 4.3
+    assert (ink + 0.05) / (dark + 0.05) > 4.3
+
+
+def test_a_figure_has_no_ground_and_no_black_text():
+    """Made without `style`, as matplotlib's own defaults have it: black on white."""
+    figure, axes = plt.subplots()
+    axes.plot([0, 1], [0, 1], color="black")
+    axes.vlines([0.5], 0, 1, colors=["0.2"])
+    axes.set_title("title")
+    kept = axes.text(0.2, 0.8, "label", bbox={"facecolor": "white"})
+    coloured = axes.text(0.8, 0.2, "blue", color=plots.PALETTE[5])
+    file, _ = plots.rendered(figure)
+    pixels = np.asarray(Image.open(io.BytesIO(file)).convert("RGBA"))
+    assert pixels[0, 0, 3] == 0, "no ground outside the axes"
+    assert np.median(pixels[..., 3]) == 0, "nor inside"
+    assert (kept.get_color(), coloured.get_color()) == ("black", plots.PALETTE[5])
+    assert axes.lines[0].get_color() == axes.title.get_color() == plots.INK
+    np.testing.assert_allclose(axes.collections[0].get_edgecolor()[0, :3], to_rgb(plots.INK))
+
+
+# ---------------------------------------------------------------- text that collides
+
+
+def _axes():
+    return plt.subplots(figsize=(4, 3))
+
+
+def test_a_good_figure_has_no_faults():
+    figure, axes = _axes()
+    axes.plot([0, 3], [0, 1], label="curve")
+    axes.set(
+        title="title", xlabel="rounds", ylabel="score", xlim=(0.5, 2.5)
+    )  # ticks at 0 and 3 are not drawn
+    axes.text(2, 0.2, "beside the curve")
+    axes.annotate("the curve", (1, 1 / 3), (0.6, 0.8), arrowprops={"arrowstyle": "-"})
+    axes.legend(loc="lower right")
+    assert plots.text_faults(figure) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            lambda axes: (axes.text(1, 0, "first"), axes.text(1.1, 0, "second")),
+            "'first' and 'second' overlap",
+        ),
+        (lambda axes: axes.text(1, 0.5, "struck", va="center"), "a line runs through the text 'struck'"),
+        (lambda axes: axes.text(1.9, 0, "too far", clip_on=True), "'too far' is cut off"),
+        (lambda axes: axes.set_xticks([1, 1.02], ["one", "two"]), "'one' and 'two' overlap"),
+        (
+            lambda axes: axes.text(0.5, 1.05, "above", transform=axes.transAxes, ha="center"),
+            "'above' and 'title'",
+        ),
+    ],
+    ids=["texts", "line", "cut", "ticks", "title"],
+)
+def test_faults_are_named(spoil, words, monkeypatch):
+    figure, axes = _axes()
+    axes.axhline(0.5)
+    axes.set(title="title", xlim=(0, 2), ylim=(-1, 1))
+    assert plots.text_faults(figure) == []
+    spoil(axes)
+    (fault,) = plots.text_faults(figure)
+    assert words in fault
+    monkeypatch.setattr(plots, "display", lambda *_, **__: None)
+    with pytest.warns(UserWarning, match=re.escape(words)):
+        plots.show(figure, "a figure")
+
+
+def test_a_text_with_a_ground_of_its_own_may_lie_on_a_line():
+    figure, axes = _axes()
+    axes.axhline(0.5)
+    axes.text(0.5, 0.5, "tag", bbox={"facecolor": "white"})
+    axes.text(0.2, 0.2, "slanted", rotation=45)
+    axes.text(0.3, 0.2, "slanted too", rotation=45)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert plots.text_faults(figure) == []

@@ -11,11 +11,13 @@ import tempfile
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from PIL import Image
 
+from ..kit.images import data_uri, encoded
 from ..kit.storage import write_atomic
 from .rules import OUTPUT_RULES, WIDGET_VIEW, complaints
 
@@ -98,8 +100,8 @@ def _keep(output: NotebookNode) -> bool:
     widget = output.data.pop(WIDGET_VIEW, None)
     if widget and _is_progress(output.data.get("text/plain", "")):
         return False
-    if "image/png" in output.data:
-        _make_lean(output)
+    if "text/html" in output.data:
+        output.data["text/html"] = _PNG.sub(_lean, output.data["text/html"])
     return bool(output.data)
 
 
@@ -109,44 +111,39 @@ def _is_progress(text: str) -> bool:
     return all(re.search(r"\[\d\d:\d\d|\d%\|.*\|| \[[\d:?]+<", line) for line in lines)
 
 
-def _make_lean(output: NotebookNode) -> None:
-    """Replace a PNG by its smallest form that looks the same, and take its metadata (alt text) along.
+_PNG = re.compile(r'(?P<head><img\b[^>]*?) src="data:image/png;base64,(?P<data>[^"]+)"')
+
+
+def _lean(image: re.Match[str]) -> str:
+    """An ``<img>`` with its PNG in the smallest form that looks the same; the text it has stays.
 
     A figure that is shown smaller than it is, for sharp displays, is committed at `COMMITTED_SCALE`.
     """
-    shown = output.metadata.get("image/png", {}).get("width")
-    mime, data = smallest(base64.b64decode(output.data.pop("image/png")), shown)
-    output.data[mime] = base64.b64encode(data).decode("ascii")
-    if "image/png" in output.metadata:
-        output.metadata[mime] = output.metadata.pop("image/png")
+    width = re.search(r' width="(\d+)"', image["head"])
+    mime, data = smallest(base64.b64decode(image["data"]), int(width[1]) if width else None)
+    return f'{image["head"]} src="{data_uri(data, mime)}"'
 
 
 def smallest(png: bytes, shown: int | None = None) -> tuple[str, bytes]:
-    """Mime type and bytes of the smallest of three: the PNG optimised, with a palette of 256, or a JPEG.
+    """Mime type and bytes of the smallest of: WebP exact, WebP with 256 colours, WebP as a photograph.
 
-    `shown` is the width in CSS pixels that the picture is displayed at, if that is known.
+    Few colours are kept as they are, line art gets 256, photographs become blurred where nobody sees it;
+    what is transparent stays so.
 
-    Line art becomes the palette PNG, photographs the JPEG. A picture that is really transparent in places
-    stays a PNG as it is, only optimised.
+    Args:
+        png: the file.
+        shown: the width in CSS pixels that the image is displayed at, if that is known.
     """
     with Image.open(io.BytesIO(png)) as opened:
         if opened.mode.startswith("I"):  # 16 bit: Pillow would turn it white
             return "image/png", png
         image = opened.convert("RGBA")
-    if image.getchannel("A").getextrema()[0] < 255:
-        return "image/png", _encoded(image, "PNG", optimize=True)
-    image = image.convert("RGB")
     if shown is not None and (width := round(shown * COMMITTED_SCALE)) < image.width:
         image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
-    forms = [
-        ("image/png", _encoded(image.quantize(256, dither=Image.Dither.NONE), "PNG", optimize=True)),
-        ("image/png", _encoded(image, "PNG", optimize=True)),
-        ("image/jpeg", _encoded(image, "JPEG", quality=65, optimize=True, progressive=True)),
-    ]
-    return min(forms, key=lambda form: len(form[1]))
-
-
-def _encoded(image: Image.Image, form: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
+    exact = {"lossless": True, "quality": 100, "method": 6}
+    forms = [encoded(np.asarray(image), "WEBP", **exact)]
+    if image.getcolors(256) is None:
+        few = image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).convert("RGBA")
+        forms.append(encoded(np.asarray(few), "WEBP", **exact))
+        forms.append(encoded(np.asarray(image), "WEBP", quality=75, alpha_quality=80, method=6))
+    return "image/webp", min(forms, key=len)

@@ -13,7 +13,6 @@ tabs or two notebooks, add to each other's labels and never overwrite them::
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import operator
@@ -32,10 +31,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon
 from PIL import Image
 
+from lecturekit.kit.images import checked_image, encoded, html_image
 from lecturekit.kit.storage import is_temporary
 from lecturekit.labels import shapes
-from lecturekit.plots import PALETTE
+from lecturekit.plots import PALETTE, rendered
 from lecturekit.widgets._label_file import LabelFile, checked_record, living, merge, sift
+from lecturekit.widgets._still import with_still
 
 #: The kinds of label and the tools that draw them; an image's class is ticked, not drawn.
 TOOLS: dict[str, tuple[str, ...]] = {
@@ -254,13 +255,10 @@ class Annotator(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
         """The live view, and beside it the still picture for pages without a kernel."""
-        data, metadata = super()._repr_mimebundle_(**kwargs)
-        file = io.BytesIO()
-        still = annotator_still(self._picture, self._names, self.labels)
-        still.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(file, "png", optimize=True)
-        png = base64.b64encode(file.getvalue()).decode("ascii")
-        alt = {"image/png": {"alt": self._alt_text()}}
-        return data | {"image/png": png}, metadata | alt
+        still = np.asarray(annotator_still(self._picture, self._names, self.labels))
+        file = encoded(still, "WEBP", quality=85)
+        html = html_image(file, self._alt_text(), still.shape[1], "image/webp")
+        return with_still(super()._repr_mimebundle_(**kwargs), html)
 
     def _alt_text(self) -> str:
         height, width = self._shape
@@ -276,12 +274,12 @@ def colour_of(class_index: int) -> str:
 
 
 def annotator_still(image: np.ndarray, classes: Sequence[str], labels: Sequence[dict]) -> Image.Image:
-    """The annotator's picture without a browser. Arguments and errors as in `Annotator`."""
+    """The annotator's picture without a browser, RGBA. Arguments and errors as in `Annotator`."""
     image, classes = _checked_image(image), _checked_classes(classes)
     labels = _checked_labels(labels, image.shape[:2], len(classes))
     height, width = image.shape[:2]
     across = min(4.6, 4.6 * width / height)
-    figure = Figure(figsize=(across + 2.2, max(1.8, across * height / width)), dpi=100, layout="constrained")
+    figure = Figure(figsize=(across + 2.2, max(1.8, across * height / width)), layout="constrained")
     picture, side = figure.subplots(1, 2, width_ratios=(across, 2.2))
     picture.imshow(image, extent=(0, width, height, 0), interpolation="lanczos")
     for label in labels:
@@ -290,9 +288,8 @@ def annotator_still(image: np.ndarray, classes: Sequence[str], labels: Sequence[
     _draw_legend(side, classes, labels)
     for ax in (picture, side):
         ax.axis("off")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", facecolor="white")
-    return Image.open(file).convert("RGB")
+    file, _ = rendered(figure, scale=1)
+    return Image.open(io.BytesIO(file))
 
 
 def _draw_label(ax: Axes, label: dict, size: tuple[int, int]) -> None:
@@ -334,10 +331,7 @@ def _draw_legend(ax: Axes, classes: Sequence[str], labels: Sequence[dict]) -> No
 
 
 def _checked_image(image: object) -> np.ndarray:
-    if not isinstance(image, np.ndarray):
-        raise TypeError(f"image must be a uint8 RGB array (H, W, 3), got {type(image).__name__}")
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"image must be uint8 RGB of shape (H, W, 3), got {image.dtype} {image.shape}")
+    image = checked_image(image)
     shapes.checked_size(image.shape[:2])
     return np.ascontiguousarray(image)
 
@@ -386,12 +380,8 @@ def _file_for(key: str | None, image: np.ndarray, classes: tuple[str, ...]) -> L
 
 def _encoded(image: np.ndarray) -> bytes:
     """The picture as PNG, or as JPEG where that would be large."""
-    for options in ({"format": "png"}, {"format": "jpeg", "quality": 93}):
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, **options)
-        if len(file.getvalue()) <= _MOST_PNG:
-            break
-    return file.getvalue()
+    png = encoded(image)
+    return png if len(png) <= _MOST_PNG else encoded(image, "JPEG", quality=93)
 
 
 # ---------------------------------------------------------------------------------------------- the words

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import io
 
 import numpy as np
-from matplotlib import pyplot as plt
 from PIL import Image
 
 from lecturekit import plots
+from lecturekit.kit.images import encoded, html_image
 from lecturekit.labs import levels
+from lecturekit.widgets._still import with_still
 from lecturekit.widgets.box_lab import BoxLab, Choice, Drawn, Slider
 
 #: Pixels of the picture to one of the page, for sharp displays.
@@ -38,20 +38,12 @@ class ArrowLab(BoxLab):
 
     def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
         """The live view, and beside it the same picture for pages without a kernel."""
-        data, metadata = super()._repr_mimebundle_(**options)
-        file = io.BytesIO()
-        Image.fromarray(self._drawn.picture).save(file, "png")
-        still = base64.b64encode(file.getvalue()).decode("ascii")
-        width = round(self._drawn.picture.shape[1] / SCALE)
-        return data | {"image/png": still}, metadata | {"image/png": {"alt": self.words, "width": width}}
+        picture = self._drawn.picture
+        html = html_image(encoded(picture), self.words, round(picture.shape[1] / SCALE))
+        return with_still(super()._repr_mimebundle_(**options), html)
 
 
 def drawn(board: levels.Board, arrow: str, scene: int) -> Drawn:
     """`levels.figure` as a picture, with `levels.words`."""
-    figure = levels.figure(board, arrow, scene)
-    file = io.BytesIO()
-    dpi = SCALE * plots.STYLE["figure.dpi"]
-    figure.savefig(file, format="png", dpi=dpi, facecolor="white")
-    plt.close(figure)
-    with Image.open(file) as picture:
-        return Drawn(np.array(picture.convert("RGB")), levels.words(board, arrow, scene))
+    file, _ = plots.rendered(levels.figure(board, arrow, scene), SCALE, tight=False)
+    return Drawn(np.asarray(Image.open(io.BytesIO(file))), levels.words(board, arrow, scene))

@@ -8,8 +8,6 @@ same. The still picture of the first state is stored beside the widget, for page
 
 from __future__ import annotations
 
-import base64
-import io
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,17 +18,17 @@ import anywidget
 import matplotlib
 import numpy as np
 import traitlets as t
-from matplotlib import pyplot as plt
-from PIL import Image
 
 from lecturekit import plots
+from lecturekit.kit.images import encoded, html_image
 from lecturekit.labels.boxes import clip_boxes
+from lecturekit.widgets._still import with_still
 
 
 class Drawn(NamedTuple):
     """What the lab shows for one state."""
 
-    picture: np.ndarray  #: uint8 RGB (H, W, 3)
+    picture: np.ndarray  #: uint8 RGB (H, W, 3), or RGBA where it has no ground
     words: str  #: what is to be seen, with its numbers: the read-out, and the text for who cannot see it
 
 
@@ -138,7 +136,11 @@ class BoxLab(anywidget.AnyWidget):
         try:
             drawn = self._draw(*([tuple(self.box)] if self.box else []), **self.values)
             with self.hold_sync():
-                self._drawn, self.words, self._picture = drawn, drawn.words, _png(drawn.picture)
+                self._drawn, self.words, self._picture = (
+                    drawn,
+                    drawn.words,
+                    encoded(drawn.picture, compress_level=1),
+                )
         finally:
             self._answered = self._asked
 
@@ -152,31 +154,17 @@ class BoxLab(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
         """The live view, and beside it the still picture for pages without a kernel."""
-        data, metadata = super()._repr_mimebundle_(**options)
-        still = base64.b64encode(lab_still(self._drawn, self._title(), self.box or None)).decode("ascii")
-        return data | {"image/png": still}, metadata | {"image/png": {"alt": self.words}}
+        file, width = lab_still(self._drawn, self._title(), self.box or None)
+        return with_still(super()._repr_mimebundle_(**options), html_image(file, self.words, width))
 
     def _title(self) -> str:
         known = self._known.items()
         return ", ".join(f"{control.label}: {self.values[name]}" for name, control in known)
 
 
-def lab_still(drawn: Drawn, title: str, box: Sequence[float] | None = None) -> bytes:
-    """The lab's picture for one state as PNG, with the values above it and the words below."""
+def lab_still(drawn: Drawn, title: str, box: Sequence[float] | None = None) -> tuple[bytes, int]:
+    """The lab's picture for one state, with the values above it and the words below: PNG and CSS width."""
     with matplotlib.rc_context(plots.STYLE):
-        figure = plots.pictures(
-            [drawn.picture], [textwrap.fill(title, 40)], [[box]] if box else None, width=2.3
-        )
+        figure = plots.pictures([drawn.picture], [title], [[box]] if box else None, width=2.3)
         figure.supxlabel(textwrap.fill(drawn.words, 44), fontsize=9)
-        file = io.BytesIO()
-        figure.savefig(
-            file, format="png", dpi=plots.STYLE["figure.dpi"], bbox_inches="tight", facecolor="white"
-        )
-        plt.close(figure)
-    return file.getvalue()
-
-
-def _png(picture: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "png", compress_level=1)
-    return file.getvalue()
+        return plots.rendered(figure, scale=1)

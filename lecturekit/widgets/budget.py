@@ -9,6 +9,7 @@ from ipywidgets import HTML, BoundedFloatText, BoundedIntText, Checkbox, VBox
 
 from lecturekit.labels import costs
 from lecturekit.labels.costs import Estimate
+from lecturekit.widgets._still import with_still
 
 #: Kinds of label in the table, the cheapest work first.
 KINDS = (
@@ -101,10 +102,7 @@ class Budget(VBox):
     def __repr__(self) -> str:
         return f"Budget for {self.project}. {_STILL}"
 
-    def _repr_mimebundle_(self, **options: object) -> dict | tuple[dict, dict]:
+    def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
         """The live view, and the table for pages on which no kernel runs."""
-        bundle = super()._repr_mimebundle_(**options)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
         still = f"{budget_html(self.project)}<p><em>{_STILL}</em></p>"
-        data |= {"text/plain": repr(self), "text/html": still}
-        return bundle
+        return with_still(super()._repr_mimebundle_(**options), still, repr(self))

@@ -9,7 +9,6 @@ stored beside the widget, so that a notebook reads well on a page where no kerne
 
 from __future__ import annotations
 
-import base64
 import io
 import operator
 from collections.abc import Mapping, Sequence
@@ -31,6 +30,8 @@ from torch import nn
 from lecturekit import plots
 from lecturekit.evidence import cam
 from lecturekit.evidence.maps import UPSAMPLING, box_from_map, upsample
+from lecturekit.kit.images import checked_image, encoded, html_image
+from lecturekit.widgets._still import with_still
 
 #: Colour maps by name: what the reader sees in the list, and whether it is for signed evidence (zero in the
 #: middle) or for evidence for the class alone (zero at the dark end). All are safe for colour-blind readers.
@@ -169,11 +170,10 @@ class CamExplorer(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
         """The live view, and beside it the still picture for pages without a kernel."""
-        data, metadata = super()._repr_mimebundle_(**kwargs)
-        still = _draw_still(self._data, self.state)
-        png = base64.b64encode(_png(still, self.colour)).decode("ascii")
-        alt = {"image/png": {"alt": _alt_text(self._data, self.state)}}
-        return data | {"image/png": png}, metadata | alt
+        still = np.asarray(_draw_still(self._data, self.state))
+        file = encoded(still, "WEBP", quality=85)
+        html = html_image(file, _alt_text(self._data, self.state), still.shape[1], "image/webp")
+        return with_still(super()._repr_mimebundle_(**kwargs), html)
 
 
 def cam_explorer(model: nn.Module, image: np.ndarray, size: int = 224, **state) -> CamExplorer:
@@ -218,9 +218,7 @@ class _Data:
 
     @classmethod
     def checked(cls, image, maps, categories, logits, bias) -> _Data:
-        image, categories = np.asarray(image), tuple(categories)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ValueError(f"image must be uint8 RGB of shape (H, W, 3), got {image.dtype} {image.shape}")
+        image, categories = checked_image(image), tuple(categories)
         if not categories or not all(isinstance(name, str) for name in categories):
             raise TypeError(f"categories must be one or more names (str), got {categories[:3]!r}")
         if isinstance(maps, Mapping) and not maps:
@@ -366,14 +364,15 @@ def _colour_range(evidence: Sequence[torch.Tensor], signed: bool) -> tuple[float
 def _draw_still(data: _Data, state: ExplorerState) -> Image.Image:
     chosen = [k for k in (state.class_index, state.compare_index) if k is not None]
     evidence = [_evidence(data, state, k) for k in chosen]
-    figure = Figure(figsize=(3.7 * len(chosen) + 4.4, 4.5), dpi=100, layout="constrained", facecolor="white")
-    pictures, side = figure.subfigures(1, 2, width_ratios=(3.7 * len(chosen), 4.4))
+    figure = Figure(figsize=(3.4 * len(chosen) + 4, 4.1), layout="constrained")
+    pictures, side = figure.subfigures(1, 2, width_ratios=(3.4 * len(chosen), 4))
     _draw_pictures(pictures, data, state, chosen, evidence)
     table, words = side.subplots(2, 1, height_ratios=(3, 1))
     _draw_list(table, data, state)
     words.axis("off")
     words.text(0, 1, _words(data, state, evidence[0]), va="top", fontsize=10, linespacing=1.6)
-    return _render(figure)
+    file, _ = plots.rendered(figure, scale=1, tight=False)
+    return Image.open(io.BytesIO(file))
 
 
 def _draw_pictures(
@@ -424,7 +423,7 @@ def _draw_list(ax: Axes, data: _Data, state: ExplorerState) -> None:
         weight = "bold" if k == state.class_index else "normal"
         ax.text(0.01, row, data.categories[k], va="center", fontsize=10, weight=weight)
         if data.probabilities is not None:
-            ax.barh(row, data.probabilities[k], color="#c9ddf7", height=0.84)
+            ax.barh(row, data.probabilities[k], color=plots.PALETTE[2], alpha=0.35, height=0.84)
             ax.text(
                 1, row, _chance(data.probabilities[k]), va="center", ha="right", fontsize=10, weight=weight
             )
@@ -461,20 +460,3 @@ def _alt_text(data: _Data, state: ExplorerState) -> str:
     box = _box_text(_evidence(data, state, state.class_index), state.threshold)
     shown = _caption(data, state.class_index)
     return f"Class map of {shown}, over the photograph. {box}. Beside it the likely classes."
-
-
-def _render(figure: Figure) -> Image.Image:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=figure.dpi)
-    return Image.open(file).convert("RGB")
-
-
-def _png(picture: Image.Image, colour: str) -> bytes:
-    """As PNG of 256 colours, a third of the size of full colour: 192 of the picture, 64 of its bar."""
-    own = np.array(picture.quantize(192, kmeans=3).getpalette("RGB")[: 3 * 192]).reshape(-1, 3)
-    own[(own > 245).all(1)] = 255  # the paper stays white
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(np.concatenate([own, _table(colour)[2::4]]).ravel().tolist())
-    file = io.BytesIO()
-    picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(file, "png", optimize=True)
-    return file.getvalue()

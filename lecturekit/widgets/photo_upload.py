@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipywidgets import FileUpload
 
+from lecturekit.widgets._still import with_still
+
 STILL = "Run this cell to choose a photograph of your own."
 
 
@@ -21,9 +23,6 @@ class PhotoUpload(FileUpload):
     def __repr__(self) -> str:
         return STILL
 
-    def _repr_mimebundle_(self, **options: object) -> dict | tuple[dict, dict]:
+    def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
         """The button, and one line of HTML for pages on which it cannot work."""
-        bundle = super()._repr_mimebundle_(**options)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        data |= {"text/plain": STILL, "text/html": f"<p><em>{STILL}</em></p>"}
-        return bundle
+        return with_still(super()._repr_mimebundle_(**options), f"<p><em>{STILL}</em></p>", STILL)

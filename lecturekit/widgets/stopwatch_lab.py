@@ -6,19 +6,18 @@ the labels is in `lecturekit.labs.stopwatch`.
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 
 import anywidget
 import traitlets as t
 from ipywidgets import VBox
-from PIL import Image
 
 from lecturekit.kit import storage
+from lecturekit.kit.images import encoded, html_image
 from lecturekit.labs import stopwatch
 from lecturekit.labs.stopwatch import CLASSES, FIRST_ROUND, KINDS, Measure
 from lecturekit.widgets._label_file import file_name
+from lecturekit.widgets._still import with_still
 from lecturekit.widgets.annotator import Annotator
 
 
@@ -135,14 +134,11 @@ class StopwatchLab(VBox):
 
     def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
         """The live view, and for pages without a kernel the picture of the step."""
-        bundle = super()._repr_mimebundle_(**options)
-        live = bundle[0] if isinstance(bundle, tuple) else bundle
-        file, (kind, number) = io.BytesIO(), self._steps[max(self.at, 0)]
-        Image.fromarray(stopwatch.tasks()[number].image).save(file, "jpeg", quality=80)
-        still = {"image/jpeg": base64.b64encode(file.getvalue()).decode("ascii"), "text/plain": repr(self)}
-        asked = stopwatch.tasks()[number].prompt(kind)
-        alt = f"A picture of things on a ground. {asked} Run this cell to do so."
-        return live | still, {"image/jpeg": {"alt": alt}}
+        kind, number = self._steps[max(self.at, 0)]
+        task = stopwatch.tasks()[number]
+        alt = f"A picture of things on a ground. {task.prompt(kind)} Run this cell to do so."
+        html = html_image(encoded(task.image, "JPEG", quality=80), alt, mime="image/jpeg")
+        return with_still(super()._repr_mimebundle_(**options), html, repr(self))
 
 
 def _key(step: tuple[str, int]) -> str:

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from skimage import data
 from typer.testing import CliRunner
 
+from lecturekit.kit.images import html_image
 from lecturekit.upkeep import cli
 from lecturekit.upkeep import refresh as refreshing
 from lecturekit.upkeep.refresh import Refused, clean, refresh, smallest
@@ -42,15 +43,14 @@ def loss(a: np.ndarray, b: np.ndarray) -> float:
 PROGRESS = "import sys\nfrom tqdm import tqdm\nfor i in tqdm(range(3)):\n    print(i, flush=True)"
 BAR = "from tqdm.notebook import tqdm\nfor i in tqdm(range(3)):\n    pass"
 SLIDER = "import ipywidgets\nipywidgets.IntSlider(description='share')"
-EMPTY_DATA = (
-    "from lecturekit.storage import data_dir\nprint(sorted(data_dir().iterdir()))\n(data_dir() / 'x').touch()"
-)
+EMPTY_DATA = """from lecturekit.kit.storage import data_dir
+print(sorted(data_dir().iterdir()))
+(data_dir() / 'x').touch()"""
 PICTURE = """import numpy as np
-from IPython.display import Image, display
-from PIL import Image as P
-import io
-b = io.BytesIO(); P.fromarray(np.random.default_rng(0).integers(0, 9, (64, 64, 3), 'u1') * 28).save(b, 'PNG')
-display(Image(b.getvalue(), alt='coloured noise'))"""
+from IPython.display import HTML
+from lecturekit.kit.images import encoded, html_image
+noise = np.random.default_rng(0).integers(0, 9, (64, 64, 3), 'u1') * 28
+HTML(html_image(encoded(noise), 'coloured "noise" & more', 64))"""
 
 
 def test_what_a_refreshed_notebook_holds_and_that_it_repeats(tmp_path, monkeypatch):
@@ -75,9 +75,10 @@ def test_what_a_refreshed_notebook_holds_and_that_it_repeats(tmp_path, monkeypat
     assert bar.outputs == []
     assert slider.outputs[0].data == {"text/plain": "IntSlider(value=0, description='share')"}
     assert empty.outputs[0].text == "[]\n"
-    assert picture.outputs[0].metadata[next(m for m in picture.outputs[0].data if m != "text/plain")] == {
-        "alt": "coloured noise"
-    }
+    html = picture.outputs[0].data["text/html"]
+    assert html.startswith(
+        '<img alt="coloured &quot;noise&quot; &amp; more" width="64" src="data:image/webp;base64,'
+    )
     assert all(c.metadata == {"tags": ["kept"]} for c in notebook.cells[1:])
     assert "widgets" not in notebook.metadata
     assert notebook.metadata.kernelspec.name == "python3"
@@ -136,13 +137,13 @@ def test_the_command_goes_on_after_a_refusal_and_fails_at_the_end(tmp_path, monk
 
 
 def test_a_widget_leaves_its_still_picture(monkeypatch):
-    still = base64.b64encode(png(Image.new("RGB", (4, 4), "red"))).decode()
+    red = Image.new("RGB", (4, 4), "red")
+    still = html_image(png(red), "a still", 5)
     cell = v4.new_code_cell("explorer")
     cell.outputs = [
         v4.new_output(
             "execute_result",
-            {WIDGET_VIEW: {"model_id": "a"}, "image/png": still, "text/plain": "Explorer"},
-            metadata={"image/png": {"alt": "a still", "width": 4}},
+            {WIDGET_VIEW: {"model_id": "a"}, "text/html": still, "text/plain": "Explorer"},
             execution_count=1,
         ),
         v4.new_output("display_data", {WIDGET_VIEW: {"model_id": "b"}}),
@@ -150,8 +151,10 @@ def test_a_widget_leaves_its_still_picture(monkeypatch):
     notebook = v4.new_notebook(cells=[cell], metadata={"widgets": {"state": {}}})
     clean(notebook)
     (kept,) = cell.outputs
-    assert set(kept.data) == {"image/png", "text/plain"}
-    assert kept.metadata == {"image/png": {"alt": "a still", "width": 4}}
+    assert set(kept.data) == {"text/html", "text/plain"}
+    head, file = kept.data["text/html"].split("base64,")
+    assert head == '<img alt="a still" width="5" src="data:image/webp;'
+    np.testing.assert_array_equal(pixels(base64.b64decode(file[:-2])), np.asarray(red, dtype=float))
     assert "widgets" not in notebook.metadata
 
 
@@ -163,26 +166,40 @@ def line_art() -> Image.Image:
     return image
 
 
-def test_line_art_stays_sharp_png_and_photographs_become_jpeg():
+def test_line_art_stays_sharp_and_photographs_become_small():
     mime, encoded = smallest(png(line_art()))
-    assert mime == "image/png"
+    assert mime == "image/webp"
     assert len(encoded) < len(png(line_art()))
     np.testing.assert_array_equal(pixels(encoded), np.asarray(line_art()))  # few colours: nothing is lost
 
     photograph = Image.fromarray(data.chelsea())
     mime, encoded = smallest(png(photograph))
-    assert mime == "image/jpeg"
-    assert len(encoded) < len(png(photograph)) / 4
+    assert mime == "image/webp"
+    assert len(encoded) < len(png(photograph)) / 5
     assert loss(pixels(encoded), np.asarray(photograph, dtype=float)) > 34
     assert encoded == smallest(png(photograph))[1]
+
+
+def test_many_colours_of_line_art_become_256_without_blur():
+    soft = line_art().resize((300, 200), Image.Resampling.LANCZOS)
+    assert soft.getcolors(256) is None
+    _, encoded = smallest(png(soft))
+    assert Image.open(io.BytesIO(encoded)).convert("RGB").getcolors(256)
+    assert loss(pixels(encoded), np.asarray(soft, dtype=float)) > 34
 
 
 def test_a_transparent_picture_keeps_its_transparency():
     image = Image.fromarray(data.chelsea()).convert("RGBA")
     image.putalpha(Image.linear_gradient("L").resize(image.size))
-    mime, encoded = smallest(png(image))
-    assert mime == "image/png"
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encoded))), np.asarray(image))
+    _, encoded = smallest(png(image))
+    alpha = np.asarray(Image.open(io.BytesIO(encoded)))[..., 3].astype(int)
+    assert np.abs(alpha - np.asarray(image)[..., 3]).max() <= 8
+
+
+def test_a_figure_is_committed_at_eight_tenths_of_its_size_on_the_page():
+    photograph = Image.fromarray(data.chelsea())
+    assert Image.open(io.BytesIO(smallest(png(photograph), 200)[1])).width == 160
+    assert Image.open(io.BytesIO(smallest(png(photograph), 2000)[1])).size == photograph.size
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "I;16", "LA", "RGBA"])
