@@ -14,14 +14,16 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..kit.storage import data_dir, write_atomic
-from ..learning.bootstrap import FOUND, PAPER_IOU, RECIPES, Boxed, Data, History, bootstrap, voc_data
+from ..learning.bootstrap import FOUND, PAPER_IOU, History, bootstrap
+from ..learning.data import Data, voc_data
+from ..learning.recipes import RECIPES
 
 #: Longer side of the pictures and labels, in pixels, and as the network sees them.
 SIDE, SEEN = 160, 384
 #: How a student is trained. On the tuning part, full masks gave a mean IoU of 32 % with a linear head, 34 %
 #: with eight epochs of two layers on all cells, and 37 % with forty on every third cell each way; fewer, for
 #: the sake of time, are taken here.
-STUDENT = {"head": "two_layer", "epochs": 24, "rate": 2e-3, "batch": 8, "thin": 3}
+STUDENT = {"head": "two_layer", "epochs": 24, "lr": 2e-3, "batch": 8, "stride": 3}
 
 #: The paper's order, from worst to best (Khoreva et al., CVPR 2017), and the share of full supervision that
 #: its best recipe reaches on VOC 2012 val.
@@ -71,9 +73,9 @@ def run(
         out: the table so far is written here after each recipe; ``benchmarks/boxes.md`` of the data folder
             if None.
     """
-    pictures = voc_data(data, SIDE)
+    pictures = voc_data(data)
     if quick:
-        pictures, seeds, rounds = _fewer(pictures, 60, 40), 1, 2
+        pictures, seeds, rounds = pictures.fewer(60, 40), 1, 2
     file = data_dir() / "benchmarks" / "boxes.md" if out is None else Path(out)
     results: list[Result] = []
     for recipe in tqdm([*RECIPES][::-1], desc="recipes"):
@@ -82,17 +84,9 @@ def run(
     return table(pictures, results)
 
 
-def _fewer(data: Data, count: int, held_out: int) -> Data:
-    cut = [
-        Boxed(some.images[:n], some.boxes[:n], some.classes[:n])
-        for some, n in ((data.boxed, count), (data.held_out, held_out))
-    ]
-    return Data(cut[0], data.truth[:count], cut[1], data.held_out_truth[:held_out], data.names)
-
-
 def _runs(data: Data, recipe: str, seeds: int, rounds: int) -> list[History]:
     several = RECIPES[recipe].rounds > 1
-    options = STUDENT | {"side": SEEN, "progress": True}
+    options = STUDENT | {"side": SEEN, "label_side": SIDE, "progress": True}
     return [bootstrap(data, recipe, rounds if several else 1, seed, **options) for seed in range(seeds)]
 
 
@@ -103,7 +97,7 @@ def table(data: Data, results: Sequence[Result]) -> str:
     full = found.get("full")
     seeds = len(results[0].runs)
     lines = [
-        f"{len(data.boxed)} training and {len(data.held_out)} held-out pictures, longer side {SIDE} px, "
+        f"{len(data.train)} training and {len(data.val)} held-out pictures, labels made at {SIDE} px, "
         f"{seeds} seed{'s' * (seeds > 1)}, a head of kind {STUDENT['head']} on frozen features.",
         "Labels: precision, recall, coverage over the classes without background, IoU with it, in %.",
         "Student: mean IoU in % by round (mean over seeds, and spread of the last), its share of full "

@@ -1,10 +1,8 @@
-"""The student: frozen features of the ImageNet classifier, a small head that learns to segment, its training.
+"""The student: a small head on frozen features that learns to segment, and its training.
 
-The features are computed once and kept on disk, so that one training on a few hundred pictures takes seconds
-on a CPU. With one switch (``finetune=True``) the same loop trains the whole network, as the papers do, on a
-GPU; Lightning Fabric sees to devices and precision.
-
-Labels are ``uint8 (H, W)``: 0 background, 1..K-1 classes, 255 ignore (no training there).
+With one switch (``finetune=True``) the same loop trains the whole network, as the papers do, on a GPU;
+Lightning Fabric sees to devices and precision. Labels are ``uint8 (H, W)``: 0 background, 1..K-1 classes,
+255 ignore (no training there).
 """
 
 from __future__ import annotations
@@ -14,356 +12,72 @@ import hashlib
 import io
 import json
 import math
-import os
-import secrets
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
 from tqdm.auto import tqdm
 
+from ..kit.checks import choice, number, whole
 from ..kit.devices import pick_device
-from ..kit.storage import data_dir, write_atomic
-from ..models import MEAN, SPREAD, WEIGHTS_SHA256, load_classifier
-
-__all__ = [
-    "HEADS",
-    "Features",
-    "Student",
-    "features",
-    "label_shares",
-    "make_head",
-    "pick_device",
-    "train",
-]
-
-IGNORE = 255
-#: Pixels of the network's input that a cell of the grid of features stands for, each way.
-STRIDE = 8
-#: Blocks of the network whose outputs are joined, and those that also see the picture at half the size.
-BLOCKS, HALF_BLOCKS = (2, 4, 6), (6,)
-#: Pictures whose features settle the reduction to fewer channels.
-SAMPLE = 64
-#: Part of every cache's name; a change of what is computed gets a new number.
-VERSION = 1
-
-
-class Trunk(nn.Module):
-    """The classifier without its head: images -> features of several depths, joined and reduced.
-
-    Takes float images ``(B, 3, H, W)`` as `Pictures.batch` makes them, H and W multiples of `STRIDE`, and
-    returns ``(B, C, H / 8, W / 8)``.
-    """
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.stem, self.blocks = nn.Sequential(network.conv_stem, network.bn1), network.blocks
-        self.reduce: nn.Module = nn.Identity()
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.reduce(self.joined(images))
-
-    def joined(self, images: Tensor) -> Tensor:
-        """Every chosen block's output at the size of the grid, one after the other along the channels."""
-        size = [n // STRIDE for n in images.shape[-2:]]
-        half = F.interpolate(images, scale_factor=0.5, mode="bilinear", antialias=True)
-        maps = [*self._outputs(images, BLOCKS), *self._outputs(half, HALF_BLOCKS)]
-        return torch.cat([F.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps], 1)
-
-    def _outputs(self, x: Tensor, wanted: tuple[int, ...]) -> Iterator[Tensor]:
-        x = self.stem(x)
-        for k, block in enumerate(self.blocks):
-            x = block(x)
-            if k in wanted:
-                yield x
-
-
-class Pictures:
-    """Pictures as the trunk takes them: longer side scaled to `side` pixels, in the upper left of a batch.
-
-    Attributes:
-        images: uint8 RGB ``(H, W, 3)`` each, any sizes.
-        sizes: int ``(N, 2)``, height and width of each in its own pixels.
-        cells: int ``(N, 2)``, height and width of each in cells of the grid.
-    """
-
-    def __init__(self, images: Sequence[np.ndarray], side: int):
-        self.images, self.sizes = images, np.array([image.shape[:2] for image in images])
-        scale = side / self.sizes.max(1, keepdims=True)
-        self.cells = np.maximum(np.rint(self.sizes * scale / STRIDE), 1).astype(int)
-
-    def batch(self, chosen: Sequence[int]) -> Tensor:
-        """Float images ``(B, 3, h, w)``, as the classifier was trained; zero beyond a smaller picture."""
-        frame = STRIDE * self.cells[list(chosen)].max(0)
-        batch = torch.zeros(len(chosen), 3, *frame.tolist())
-        for place, k in zip(batch, chosen, strict=True):
-            height, width = (STRIDE * self.cells[k]).tolist()
-            image = cv2.resize(
-                self.images[k], (width, height), interpolation=_best_for(self.images[k], width)
-            )
-            place[:, :height, :width] = (torch.from_numpy(image).permute(2, 0, 1).float() - MEAN) / SPREAD
-        return batch
-
-
-def _best_for(image: np.ndarray, width: int) -> int:
-    return cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """Features of pictures, computed once; make them with `features`.
-
-    Attributes:
-        values: float16 ``(N, C, h, w)``; a picture fills its own cells, what is beyond is 0.
-        pictures: the pictures they are of.
-        mean, matrix: the reduction of the joined features: ``(x - mean) @ matrix``, ``(C',)``, ``(C', C)``.
-        key: names the pictures, the network and the settings; the same for the same.
-    """
-
-    values: np.ndarray
-    pictures: Pictures
-    mean: np.ndarray
-    matrix: np.ndarray
-    key: str
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    @property
-    def cells(self) -> np.ndarray:
-        """Height and width of each picture in cells, int ``(N, 2)``."""
-        return self.pictures.cells
-
-    def batch(self, chosen: Sequence[int], thin: int = 1, start: tuple[int, int] = (0, 0)) -> Tensor:
-        """Float32 features ``(B, C, h, w)`` of some pictures, no wider than the widest of them.
-
-        With `thin`, only every thin-th cell each way from the row and column `start` on.
-        """
-        height, width = self.cells[list(chosen)].max(0)
-        rows, columns = (slice(s, n, thin) for s, n in zip(start, (height, width), strict=True))
-        return torch.from_numpy(np.stack([self.values[k, :, rows, columns] for k in chosen]).astype("f4"))
-
-
-def features(
-    images: Sequence[np.ndarray],
-    *,
-    side: int = 384,
-    channels: int = 128,
-    like: Features | None = None,
-    device: str | torch.device | None = None,
-    cache: bool = True,
-    progress: bool = False,
-) -> Features:
-    """Frozen features of the classifier for every picture, on a grid of one cell for 8 x 8 pixels it sees.
-
-    Blocks 2, 4 and 6 of EfficientNet-Lite0 (strides 8, 16, 32), and block 6 for the picture at half the size,
-    are joined, each channel brought to spread 1, and all reduced to their first principal components.
-
-    Args:
-        images: uint8 RGB ``(H, W, 3)``, any sizes, at least one.
-        side: the longer side of a picture as the network sees it, in pixels, at least 32.
-        channels: how many principal components are kept, at most.
-        like: features whose reduction and side are used again: those of the training pictures, for others.
-        device: where to compute; None lets `pick_device` choose.
-        cache: keep them below ``data/features`` and find them there next time.
-        progress: show a bar.
-
-    Raises:
-        TypeError, ValueError: images or numbers of another kind.
-    """
-    _check_images(images)
-    _check_whole("side", side, 32)
-    _check_whole("channels", channels, 1)
-    pictures = Pictures(images, side if like is None else _side(like))
-    key = _key(images, side, channels) if like is None else _key(images, like.key)
-    file = data_dir() / "features" / f"{key}.npy"
-    found = _load(file, pictures, key) if cache else None
-    if found is None:
-        found = _computed(
-            pictures, channels, like, pick_device(device), key, file if cache else None, progress
-        )
-    return found
-
-
-def _side(like: Features) -> int:
-    return int(STRIDE * like.cells.max())
-
-
-def _key(images: Sequence[np.ndarray], *settings: object) -> str:
-    """A name for pictures and settings: 32 hexadecimal digits."""
-    digest = hashlib.sha256(repr((VERSION, WEIGHTS_SHA256, BLOCKS, HALF_BLOCKS, settings)).encode())
-    for image in images:
-        digest.update(repr(image.shape).encode())
-        digest.update(np.ascontiguousarray(image).data)
-    return digest.hexdigest()[:32]
-
-
-def _load(file: Path, pictures: Pictures, key: str) -> Features | None:
-    """What an earlier call wrote; None if there is nothing, or only what a full disk left."""
-    try:
-        values = np.load(file, mmap_mode="r")
-        with np.load(file.with_suffix(".npz")) as reduction:
-            return Features(values, pictures, reduction["mean"], reduction["matrix"], key)
-    except (OSError, ValueError, KeyError, EOFError):
-        return None
-
-
-def _computed(
-    pictures: Pictures,
-    channels: int,
-    like: Features | None,
-    device: torch.device,
-    key: str,
-    file: Path | None,
-    progress: bool,
-) -> Features:
-    trunk = Trunk(load_classifier(device=device).network).eval()
-    mean, matrix = _reduction(trunk, pictures, channels, device) if like is None else (like.mean, like.matrix)
-    trunk.reduce = _as_layer(mean, matrix).to(device)
-    shape = (len(pictures.images), matrix.shape[1], *pictures.cells.max(0).tolist())
-    if file is None:
-        values = np.zeros(shape, np.float16)
-        _fill(values, trunk, pictures, device, progress)
-        return Features(values, pictures, mean, matrix, key)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.stem}.{secrets.token_hex(6)}.npy")
-    try:  # too large for write_atomic, which wants it in memory; the same steps
-        values = np.lib.format.open_memmap(beside, "w+", np.float16, shape)
-        _fill(values, trunk, pictures, device, progress)
-        values.flush()
-        del values  # Windows renames no file that is open
-        buffer = io.BytesIO()
-        np.savez(buffer, mean=mean, matrix=matrix)
-        write_atomic(file.with_suffix(".npz"), buffer.getvalue())
-        os.replace(beside, file)
-    finally:
-        beside.unlink(missing_ok=True)
-    return _load(file, pictures, key)
-
-
-@torch.inference_mode()
-def _fill(values: np.ndarray, trunk: Trunk, pictures: Pictures, device: torch.device, progress: bool) -> None:
-    for k in tqdm(range(len(values)), desc="features", leave=False, disable=not progress):
-        height, width = pictures.cells[k]
-        found = trunk(pictures.batch([k]).to(device))
-        values[k, :, :height, :width] = found[0].clamp(-6e4, 6e4).cpu().numpy()  # what float16 can hold
-
-
-@torch.inference_mode()
-def _reduction(
-    trunk: Trunk, pictures: Pictures, channels: int, device: torch.device
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and matrix that bring joined features to spread 1 and to their first principal components."""
-    count = len(pictures.images)
-    chosen = np.unique(np.linspace(0, count - 1, min(SAMPLE, count)).astype(int)).tolist()
-    cells = torch.cat([trunk.joined(pictures.batch([k]).to(device))[0].flatten(1).T.cpu() for k in chosen])
-    cells = cells.double().numpy()
-    mean, spread = cells.mean(0), cells.std(0)
-    spread = np.maximum(spread, 0.1 * spread.mean() + 1e-6)  # else a channel that hardly speaks would shout
-    scaled = (cells - mean) / spread
-    share, axes = np.linalg.eigh(scaled.T @ scaled / len(scaled))
-    axes = axes[:, share > 1e-6 * share.max()][:, ::-1][:, :channels]  # few cells span few axes
-    axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])  # either sign is an axis
-    return mean.astype("f4"), (axes / spread[:, None] / math.sqrt(max(share.mean(), 1e-12))).astype("f4")
-
-
-def _as_layer(mean: np.ndarray, matrix: np.ndarray) -> nn.Conv2d:
-    layer = nn.Conv2d(*matrix.shape, 1)
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(matrix.T.copy())[:, :, None, None])
-        layer.bias.copy_(torch.from_numpy(-mean @ matrix))
-    return layer
-
-
-# ------------------------------------------------------------------------------------------------------ heads
-
-
-class Context(nn.Module):
-    """Two layers, the first of which sees each cell, its surroundings at three widths and the whole picture.
-
-    The surroundings come by dilated convolutions, a channel at a time (as in DeepLab's pyramid of Chen et
-    al., 2017, without its mixing of channels), the whole picture by a mean (ParseNet, Liu et al., 2015).
-    """
-
-    def __init__(self, channels: int, classes: int, hidden: int, rates: Sequence[int] = (1, 3, 6)):
-        super().__init__()
-        self.around = nn.ModuleList(
-            nn.Conv2d(channels, channels, 3, padding=r, dilation=r, groups=channels, bias=False)
-            for r in rates
-        )
-        self.mix = nn.Conv2d(channels * (len(rates) + 2), hidden, 1)
-        self.drop, self.answer = nn.Dropout2d(0.1), nn.Conv2d(hidden, classes, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        inside = (
-            (x != 0).any(1, keepdim=True).sum((2, 3), keepdim=True)
-        )  # cells of the picture, not beyond it
-        everywhere = (x.sum((2, 3), keepdim=True) / inside.clamp(min=1)).expand_as(x)
-        seen = torch.cat([x, everywhere, *(layer(x) for layer in self.around)], 1)
-        return self.answer(self.drop(F.relu(self.mix(seen))))
-
-
-def _linear(channels: int, classes: int, hidden: int) -> nn.Module:
-    return nn.Conv2d(channels, classes, 1)
-
-
-def _two_layer(channels: int, classes: int, hidden: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Dropout2d(0.1), nn.Conv2d(hidden, classes, 1)
-    )
-
-
-#: Heads by name: ``(B, C, h, w)`` -> logits ``(B, K, h, w)``. Only the last looks beyond its own cell.
-HEADS = {"linear": _linear, "two_layer": _two_layer, "context": Context}
-
-
-def make_head(kind: str, channels: int, classes: int, hidden: int = 128, seed: int = 0) -> nn.Module:
-    """A new head; `kind` is a key of `HEADS`. The same seed gives the same weights."""
-    if kind not in HEADS:
-        raise ValueError(f"head must be one of {', '.join(HEADS)}, got {kind!r}")
-    for name, value in (("channels", channels), ("classes", classes), ("hidden", hidden)):
-        _check_whole(name, value, 1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return HEADS[kind](channels, classes, hidden)
-
-
-# --------------------------------------------------------------------------------------------------- training
+from ..kit.storage import write_atomic
+from ..labels.label_map import IGNORE, checked_label_map
+from ..models import load_classifier
+from .features import Backbone, Features, Pictures, reducing_layer
+from .heads import HEADS, make_head
 
 
 class Student:
-    """A trained segmenter: features (pictures, if the whole network was trained) -> classes of pixels."""
+    """A trained segmenter: features (pictures, if the whole network was trained) -> classes of pixels.
+
+    Attributes:
+        module: features ``(B, C, h, w)`` -> logits ``(B, K, h, w)``.
+        classes: K, with background.
+        whole: the module takes pictures and not features.
+    """
 
     def __init__(self, module: nn.Module, classes: int, whole: bool):
-        self.module, self.classes, self.whole = module.eval(), classes, whole
+        self.module = module.eval()
+        self.classes = classes
+        self.whole = whole
 
     @torch.inference_mode()
-    def probabilities(self, features: Features, batch: int = 8) -> Iterator[np.ndarray]:
-        """For each picture, one after the other, float32 ``(K, H, W)`` at its own size."""
+    def probabilities(
+        self, features: Features, batch: int = 8, sizes: Sequence[tuple[int, int]] | None = None
+    ) -> Iterator[NDArray[np.float32]]:
+        """For each picture, one after the other, float32 ``(K, H, W)``.
+
+        Args:
+            features: of the pictures, as those of the training.
+            batch: pictures at a time.
+            sizes: height and width, one a picture; None: the pictures' own.
+        """
+        sizes = features.pictures.sizes.tolist() if sizes is None else sizes
+        for logits, size in zip(self._logits(features, batch), sizes, strict=True):
+            wide = F.interpolate(logits[None].float(), tuple(size), mode="bilinear", align_corners=False)
+            yield wide[0].softmax(0).cpu().numpy()
+
+    def _logits(self, features: Features, batch: int) -> Iterator[Tensor]:
+        """Logits ``(K, h, w)`` of each picture on its own cells. Pictures of one grid go together."""
         device = next(self.module.parameters()).device
         source = features.pictures if self.whole else features
         for start in range(0, len(features), batch):
             chosen = range(start, min(start + batch, len(features)))
-            for k, logits in zip(chosen, self._logits(source, features, chosen, device), strict=True):
-                size = features.pictures.sizes[k].tolist()
-                wide = F.interpolate(logits[None].float(), size, mode="bilinear", align_corners=False)
-                yield wide[0].softmax(0).cpu().numpy()
+            grids = {tuple(features.cells[k].tolist()) for k in chosen}
+            for group in [chosen] if len(grids) == 1 else [[k] for k in chosen]:
+                yield from self.module(source.batch(group).to(device))
 
-    def _logits(self, source: Features | Pictures, features: Features, chosen: range, device) -> list[Tensor]:
-        """Logits ``(K, h, w)`` of each picture on its own cells. Pictures of one grid go together."""
-        grids = {tuple(features.cells[k].tolist()) for k in chosen}
-        if len(grids) == 1:
-            return list(self.module(source.batch(chosen).to(device)))
-        return [self.module(source.batch([k]).to(device))[0] for k in chosen]
-
-    def labels(self, features: Features) -> list[np.ndarray]:
+    def labels(self, features: Features) -> list[NDArray[np.uint8]]:
         """The most probable class of every pixel, uint8 ``(H, W)`` a picture."""
         return [p.argmax(0).astype(np.uint8) for p in self.probabilities(features)]
 
@@ -383,52 +97,135 @@ class Settings:
         head: a key of `HEADS`.
         hidden: width of its inner layer, if it has one.
         epochs: how often every picture is seen.
-        rate: highest learning rate (AdamW; it rises over the first tenth, then falls along a cosine).
-        decay: AdamW's weight decay.
+        lr: highest learning rate (AdamW; it rises over the first tenth, then falls along a cosine).
+        weight_decay: of AdamW.
         batch: pictures a step.
-        thin: a step looks at every thin-th cell each way, from a random one on. Neighbours are alike, so that
-            more pictures a step teach more than all cells of a few; for heads of one cell only.
-        finetune: train the whole network; its own learning rate is a tenth of `rate`.
+        stride: a step looks at every stride-th cell each way, from a random one on. Neighbours are alike, so
+            that more pictures a step teach more than all cells of a few; for heads of one cell only.
+        finetune: train the whole network; its own learning rate is a tenth of `lr`.
     """
 
     head: str = "two_layer"
     hidden: int = 128
     epochs: int = 8
-    rate: float = 2e-3
-    decay: float = 0.01
+    lr: float = 2e-3
+    weight_decay: float = 0.01
     batch: int = 8
-    thin: int = 1
+    stride: int = 1
     finetune: bool = False
 
     def __post_init__(self):
-        if self.head not in HEADS:
-            raise ValueError(f"head must be one of {', '.join(HEADS)}, got {self.head!r}")
-        for name in ("hidden", "epochs", "batch", "thin"):
-            _check_whole(name, getattr(self, name), 1)
-        if self.thin > 1 and (self.finetune or self.head == "context"):
-            raise ValueError(f"thin must be 1 where cells look at their neighbours, got {self.thin}")
-        for name, least in (("rate", 1e-12), ("decay", 0.0)):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not least <= value < math.inf:
-                raise ValueError(f"{name} must be a finite number of at least {least}, got {value!r}")
+        choice("head", self.head, HEADS)
+        for name in ("hidden", "epochs", "batch", "stride"):
+            whole(name, getattr(self, name), 1)
+        if self.stride > 1 and (self.finetune or self.head == "context"):
+            raise ValueError(f"stride must be 1 where cells look at their neighbours, got {self.stride}")
+        number("lr", self.lr, 0, open_=True)
+        number("weight_decay", self.weight_decay, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The pictures of one step, as a loss sees them.
+
+    Attributes:
+        source: of all training pictures: `Features`, or `Pictures` if the whole network is trained.
+        pictures: numbers of the pictures of this step, int64 ``(B,)``, on the CPU: rows of whatever a loss
+            holds for each training picture.
+        stride: as in `Settings`.
+        done: share of the training that is over, 0 to below 1.
+        device: where to compute.
+    """
+
+    source: Features | Pictures
+    pictures: Tensor
+    stride: int
+    done: float
+    device: torch.device
+
+    @cached_property
+    def x(self) -> Tensor:
+        """What the module takes, of whole pictures: features ``(B, C, h, w)``, each in the upper left."""
+        return self.source.batch(self.pictures.tolist()).to(self.device)
+
+    @property
+    def grids(self) -> NDArray[np.int64]:
+        """Height and width of each picture in cells, ``(B, 2)``."""
+        return self.source.cells[self.pictures.numpy()]
+
+    @cached_property
+    def inside(self) -> Tensor:
+        """The cells of each picture, bool ``(B, h, w)``; the others lie beyond its edge and are all zero."""
+        cells = torch.from_numpy(self.grids)
+        height, width = cells.amax(0).tolist()
+        rows = torch.arange(height)[None, :, None] < cells[:, 0, None, None]
+        return (rows & (torch.arange(width) < cells[:, 1, None, None])).to(self.device)
+
+    @property
+    def rng(self) -> torch.Generator:
+        """Torch's own random numbers, which are seeded anew for every epoch."""
+        return torch.default_generator
+
+    def thinned(self, *grids: Tensor) -> tuple[Tensor, ...]:
+        """`x` and grids that belong to it at every stride-th cell each way, from a random cell on.
+
+        Args:
+            grids: ``(B, ..., h, w)``, or larger: what is beyond the step's widest picture is cut off.
+        """
+        height, width = self.grids.max(0).tolist()
+        cut = [grid[..., :height, :width] for grid in grids]
+        if self.stride == 1 or isinstance(self.source, Pictures):
+            return self.x, *cut
+        row, column = torch.randint(
+            min(self.stride, int(self.grids.min())), (2,), generator=self.rng
+        ).tolist()
+        x = self.source.batch(self.pictures.tolist(), self.stride, (row, column)).to(self.device)
+        return x, *(grid[..., row :: self.stride, column :: self.stride] for grid in cut)
+
+    def cells(self, where: Tensor, *grids: Tensor) -> tuple[Tensor, ...]:
+        """`x` and grids that belong to it at some cells alone, such as all that carry a label.
+
+        A head of one cell answers for them without the rest of the grid: ``module(x)``.
+
+        Args:
+            where: bool ``(B, h, w)``, or larger; n cells are true.
+            grids: ``(B, D, h, w)``, or larger.
+
+        Returns:
+            Each ``(n, D, 1, 1)``; n may be 0.
+        """
+        height, width = self.x.shape[-2:]
+        where = where[..., :height, :width]
+        cut = (grid[..., :height, :width].movedim(1, -1) for grid in (self.x, *grids))
+        return tuple(grid[where][..., None, None] for grid in cut)
+
+
+#: Module, batch and targets ``(B, K, h, w)`` -> a scalar to be made small; see `train`.
+Loss = Callable[[nn.Module, Batch, Tensor], Tensor]
 
 
 def train(
     features: Features,
-    labels: Sequence[np.ndarray],
+    labels: Sequence[NDArray[np.uint8]],
     classes: int,
     *,
     seed: int = 0,
     class_weights: Sequence[float] | None = None,
+    loss: Loss | None = None,
     checkpoint: str | Path | None = None,
     device: str | torch.device | None = None,
     progress: bool = False,
-    **settings,
+    **settings: Any,
 ) -> Student:
     """Train a head on frozen features, or with ``finetune=True`` the whole network, to tell pixels' classes.
 
     The loss is the cross-entropy, averaged over the pixels that have a label. It is taken on the grid of
     features: a cell's target is the share that each class has of its labelled pixels.
+
+    For other losses (points, scribbles, image labels) there is `loss`: ``loss(module, batch, targets)``, all
+    of a step. ``module(batch.x)`` gives the logits of whole grids; `Batch.thinned` saves work, and
+    `Batch.cells` takes the cells that must be in every step, such as the clicked ones. ``batch.pictures``
+    are the rows of what the loss holds for each training picture. Random numbers come from ``batch.rng``.
 
     Args:
         features: of the training pictures.
@@ -436,36 +233,65 @@ def train(
         classes: how many, background included, 1 to 255.
         seed: of the first weights, the order of the pictures and the dropout.
         class_weights: how much a pixel of each class counts, `classes` numbers of at least 0. None: all 1.
+        loss: in place of the cross-entropy: module, `Batch` and targets, float16 ``(B, classes, h, w)`` with
+            the share of each class in a cell (all 0 where there is no label) -> scalar.
         checkpoint: a file that is written after every epoch. If training stops in the middle, the same call
-            goes on from there and ends with the same weights. It is removed at the end.
+            goes on from there and ends with the same weights. It is removed at the end. What a `loss` holds
+            is not compared: a changed one needs another file.
         device: where to train; None lets `pick_device` choose. On CUDA in bf16 (mixed), channels last.
         progress: show a bar.
         **settings: see `Settings`.
 
     Raises:
-        TypeError, ValueError: arguments of another kind, and labels without a single labelled pixel.
+        TypeError: arguments of another kind.
+        ValueError: numbers or labels out of range, class_weights beside a `loss`, and, without a `loss`,
+            labels without a single labelled pixel.
+
+    Example:
+        >>> from lecturekit.learning.features import features
+        >>> image = np.zeros((32, 64, 3), np.uint8)
+        >>> image[:, 32:] = 200
+        >>> labels = np.zeros((32, 64), np.uint8)
+        >>> labels[:, 32:] = 1
+        >>> seen = features([image], side=64, channels=4, device="cpu", cache=False)
+        >>> student = train(seen, [labels], classes=2, head="linear", epochs=30, lr=0.1, device="cpu")
+        >>> float((student.labels(seen)[0] == labels).mean()) > 0.9
+        True
     """
     options = Settings(**settings)
-    _check_whole("seed", seed, 0)
+    seed = whole("seed", seed)
     targets = label_shares(labels, features, classes)
     weights = _class_weights(class_weights, classes)
-    if not (targets.sum((0, 2, 3)) * weights).sum() > 0:
+    if loss is not None and class_weights is not None:
+        raise ValueError("class_weights belong to the cross-entropy; a loss of your own weighs by itself")
+    if loss is None and not (targets.sum((0, 2, 3)) * weights).sum() > 0:
         raise ValueError("labels must hold at least one pixel that is not 255 and has a class weight above 0")
     device = pick_device(device)
-    module = _module(features, classes, options, seed, device)
-    name = _fingerprint(features, targets, weights, options, seed)
-    file = None if checkpoint is None else Path(checkpoint)
-    source = features.pictures if options.finetune else features
-    _fit(module, source, targets, weights, options, seed, device, file, name, progress)
-    if file is not None:
-        file.unlink(missing_ok=True)
-    return Student(module, classes, options.finetune)
+    training = Training(
+        _module(features, classes, options, seed, device),
+        features.pictures if options.finetune else features,
+        targets,
+        _cross_entropy(weights.to(device)) if loss is None else loss,
+        options,
+        seed,
+        device,
+        None if checkpoint is None else Path(checkpoint),
+        _fingerprint(features, targets, weights, options, seed),
+        progress,
+    )
+    training.run()
+    return Student(training.module, classes, options.finetune)
 
 
-def label_shares(labels: Sequence[np.ndarray], features: Features, classes: int) -> Tensor:
+def label_shares(labels: Sequence[NDArray[np.uint8]], features: Features, classes: int) -> Tensor:
     """Share of each cell's pixels that each class has, float16 ``(N, K, h, w)``; ignored pixels have none.
 
-    Args as in `train`. What lies beyond a picture's own cells is 0.
+    What lies beyond a picture's own cells is 0.
+
+    Args:
+        labels: as in `train`.
+        features: of the pictures.
+        classes: how many, background included.
     """
     _check_labels(labels, features, classes)
     shares = torch.zeros(len(labels), classes, *features.cells.max(0).tolist(), dtype=torch.float16)
@@ -482,82 +308,141 @@ def _module(
     head = make_head(options.head, features.matrix.shape[1], classes, options.hidden, seed)
     if not options.finetune:
         return head.to(device)
-    trunk = Trunk(load_classifier(device=device).network)
-    trunk.reduce = _as_layer(features.mean, features.matrix)
-    return nn.Sequential(trunk, head).to(device)
+    backbone = Backbone(load_classifier(device=device).network)
+    backbone.reduce = reducing_layer(features.mean, features.matrix)
+    return nn.Sequential(backbone, head).to(device)
 
 
-def _fit(
-    module: nn.Module,
-    source: Features | Pictures,
-    targets: Tensor,
-    weights: Tensor,
-    options: Settings,
-    seed: int,
-    device: torch.device,
-    file: Path | None,
-    name: str,
-    progress: bool,
-) -> None:
-    """Train `module` in place."""
-    fabric = _fabric(device)
-    if device.type == "cuda":
-        module.to(memory_format=torch.channels_last)
-    steps = options.epochs * math.ceil(len(targets) / options.batch)
-    optimiser = torch.optim.AdamW(_groups(module, options), weight_decay=options.decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: _share_of_rate(k, steps))
-    wrapped, optimiser = fabric.setup(module, optimiser)
-    weights = weights.to(device)[:, None, None]
-    done = _resume(file, name, module, optimiser, schedule)
-    bar = tqdm(range(done, options.epochs), desc="training", leave=False, disable=not progress)
-    for epoch in bar:
-        with _seeded(seed, epoch, device):
-            _set_training(module)
-            for chosen in torch.randperm(len(targets)).split(options.batch):
-                x, wanted = _some_cells(source, targets, chosen, options.thin, device)
-                if device.type == "cuda":
-                    x = x.to(memory_format=torch.channels_last)
-                loss = _loss(wrapped(x), wanted, weights)
-                optimiser.zero_grad()
-                fabric.backward(loss)
-                optimiser.step()
-                schedule.step()
-        bar.set_postfix(loss=f"{loss.item():.3f}")
-        if file is not None:
-            _save(file, name, epoch + 1, module, optimiser, schedule)
+@dataclass(eq=False)
+class Training:
+    """One training; `run` changes `module`.
+
+    Attributes:
+        module: what is trained.
+        source: what it is fed from.
+        targets: of all training pictures, ``(N, K, h, w)``.
+        loss: of one step.
+        options: how it is trained.
+        seed: of order and dropout.
+        device: where.
+        checkpoint: a file that is written after every epoch, or None.
+        fingerprint: of all that matters for the weights; a checkpoint of another one is not used.
+        progress: show a bar.
+    """
+
+    module: nn.Module
+    source: Features | Pictures
+    targets: Tensor
+    loss: Loss
+    options: Settings
+    seed: int
+    device: torch.device
+    checkpoint: Path | None
+    fingerprint: str
+    progress: bool
+
+    def run(self) -> None:
+        """Train to the end, from the checkpoint on if there is one."""
+        options = self.options
+        if self.device.type == "cuda":
+            self.module.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+        steps = options.epochs * self.epoch_steps
+        optimiser = torch.optim.AdamW(_groups(self.module, options), weight_decay=options.weight_decay)
+        schedule = LambdaLR(optimiser, lambda k: _share_of_lr(k, steps))
+        fabric = _fabric(self.device)
+        module, optimiser = fabric.setup(self.module, optimiser)
+        parts = {"module": self.module, "optimiser": optimiser, "schedule": schedule}
+        first = self.resumed(parts)
+        bar = tqdm(range(first, options.epochs), desc="training", leave=False, disable=not self.progress)
+        for epoch in bar:
+            with _seeded(self.seed, epoch, self.device):
+                _set_training(self.module)
+                for batch in self.batches(epoch):
+                    value = self.loss(module, batch, self.targets[batch.pictures].to(self.device))
+                    optimiser.zero_grad()
+                    fabric.backward(value)
+                    optimiser.step()
+                    schedule.step()
+            bar.set_postfix(loss=f"{value.item():.3f}")
+            self.save(epoch + 1, parts)
+        if self.checkpoint is not None:
+            self.checkpoint.unlink(missing_ok=True)
+
+    @property
+    def epoch_steps(self) -> int:
+        """How many steps see every picture once."""
+        return math.ceil(len(self.targets) / self.options.batch)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """All pictures once, in the order of this epoch."""
+        order = torch.randperm(len(self.targets)).split(self.options.batch)
+        for step, pictures in enumerate(order):
+            done = (epoch + step / self.epoch_steps) / self.options.epochs
+            yield Batch(self.source, pictures, self.options.stride, done, self.device)
+
+    def save(self, epochs: int, parts: dict[str, Any]) -> None:
+        """States of module, optimiser and schedule after so many epochs."""
+        if self.checkpoint is None:
+            return
+        buffer = io.BytesIO()
+        states = {part: copy.copy(thing.state_dict()) for part, thing in parts.items()}
+        torch.save({"name": self.fingerprint, "epochs": epochs, **states}, buffer)
+        write_atomic(self.checkpoint, buffer.getvalue())
+
+    def resumed(self, parts: dict[str, Any]) -> int:
+        """How many epochs the checkpoint has behind it; its states are loaded. 0 if there is none to use."""
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return 0
+        try:
+            states = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            same = states["name"] == self.fingerprint
+        except Exception:  # torch.load meets damage with errors of many kinds
+            same = False
+        if not same:
+            name = self.checkpoint.name
+            warnings.warn(f"{name} is of another training or damaged; training begins anew", stacklevel=4)
+            return 0
+        for part, thing in parts.items():
+            thing.load_state_dict(states[part])
+        return states["epochs"]
 
 
-def _some_cells(
-    source: Features | Pictures, targets: Tensor, chosen: Tensor, thin: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """What goes into a step and what should come out, of all cells of some pictures or every thin-th."""
-    if thin == 1:
-        return source.batch(chosen.tolist()).to(device), targets[chosen].to(device)
-    least = source.cells[chosen].min()
-    row, column = torch.randint(min(thin, int(least)), (2,)).tolist()
-    x = source.batch(chosen.tolist(), thin, (row, column))
-    return x.to(device), targets[chosen][..., row::thin, column::thin].to(device)
+def _cross_entropy(weights: Tensor) -> Loss:
+    """The loss of `train`: over what is labelled, on every stride-th cell."""
+
+    def loss(module: nn.Module, batch: Batch, targets: Tensor) -> Tensor:
+        x, wanted = batch.thinned(targets)
+        if batch.device.type == "cuda":
+            x = x.to(memory_format=torch.channels_last)
+        return cross_entropy(module(x), wanted, weights)
+
+    return loss
 
 
-def _loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Mean cross-entropy of logits ``(B, K, h, w)`` over what is labelled in targets ``(B, K, H, W)``."""
-    height, width = logits.shape[-2:]
-    wanted = targets[..., :height, :width].float() * weights
+def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy over what is labelled; 0 where nothing is.
+
+    Args:
+        logits: ``(B, K, h, w)``.
+        targets: shares of the classes, ``(B, K, h, w)``; all 0 in a cell without a label.
+        weights: how much each class counts, ``(K,)``; None: all 1.
+    """
+    wanted = targets.float() if weights is None else targets.float() * weights[:, None, None]
     return -(wanted * logits.float().log_softmax(1)).sum() / wanted.sum().clamp(min=1e-6)
 
 
-def _groups(module: nn.Module, options: Settings) -> list[dict]:
-    """Parameters with their learning rates: the trunk's own are a tenth."""
+def _groups(module: nn.Module, options: Settings) -> list[dict[str, Any]]:
+    """Parameters with their learning rates: the backbone's own are a tenth."""
     if not options.finetune:
-        return [{"params": list(module.parameters()), "lr": options.rate}]
-    trunk, head = module
+        return [{"params": list(module.parameters()), "lr": options.lr}]
+    backbone, head = module.children()
     return [
-        {"params": list(trunk.parameters()), "lr": options.rate / 10},
-        {"params": list(head.parameters()), "lr": options.rate},
+        {"params": list(backbone.parameters()), "lr": options.lr / 10},
+        {"params": list(head.parameters()), "lr": options.lr},
     ]
 
 
-def _share_of_rate(step: int, steps: int) -> float:
+def _share_of_lr(step: int, steps: int) -> float:
     """What part of the learning rate is used: up over the first tenth, then down along a cosine."""
     rise = max(1, steps // 10)
     if step < rise:
@@ -589,9 +474,6 @@ def _fabric(device: torch.device):
     return Fabric(accelerator=device.type, devices=devices, precision=precision)
 
 
-# ------------------------------------------------------------------------------------------------ checkpoints
-
-
 def _fingerprint(features: Features, targets: Tensor, weights: Tensor, options: Settings, seed: int) -> str:
     digest = hashlib.sha256(json.dumps([features.key, asdict(options), seed]).encode())
     for tensor in (targets, weights):
@@ -599,62 +481,13 @@ def _fingerprint(features: Features, targets: Tensor, weights: Tensor, options: 
     return digest.hexdigest()
 
 
-def _save(file: Path, name: str, epochs: int, module: nn.Module, optimiser, schedule) -> None:
-    buffer = io.BytesIO()
-    parts = {"module": module, "optimiser": optimiser, "schedule": schedule}
-    states = {part: copy.copy(thing.state_dict()) for part, thing in parts.items()}
-    torch.save({"name": name, "epochs": epochs, **states}, buffer)
-    write_atomic(file, buffer.getvalue())
-
-
-def _resume(file: Path | None, name: str, module: nn.Module, optimiser, schedule) -> int:
-    """How many epochs the checkpoint has behind it; its states are loaded. 0 where there is none to use."""
-    if file is None or not file.exists():
-        return 0
-    try:
-        states = torch.load(file, map_location="cpu", weights_only=True)
-        same = states["name"] == name
-    except Exception:  # torch.load meets damage with errors of many kinds
-        same = False
-    if not same:
-        warnings.warn(f"{file.name} is of another training or damaged; training begins anew", stacklevel=4)
-        return 0
-    module.load_state_dict(states["module"])
-    optimiser.load_state_dict(states["optimiser"])
-    schedule.load_state_dict(states["schedule"])
-    return states["epochs"]
-
-
-# ---------------------------------------------------------------------------------------------------- checks
-
-
-def _check_whole(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-
-
-def _check_images(images: Sequence[np.ndarray]) -> None:
-    if len(images) == 0:
-        raise ValueError("images must hold at least one picture, got none")
-    for image in images:
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-            raise TypeError(
-                f"images must be uint8 arrays, got {getattr(image, 'dtype', type(image).__name__)}"
-            )
-        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ValueError(f"images must be RGB (H, W, 3) with pixels, got shape {image.shape}")
-
-
-def _check_labels(labels: Sequence[np.ndarray], features: Features, classes: int) -> None:
-    _check_whole("classes", classes, 1)
-    if classes > IGNORE:
-        raise ValueError(f"classes must be at most {IGNORE}, got {classes}")
+def _check_labels(labels: Sequence[NDArray[np.uint8]], features: Features, classes: int) -> None:
+    whole("classes", classes, 1, IGNORE)
     sizes = features.pictures.sizes
     if len(labels) != len(sizes):
         raise ValueError(f"labels must be one a picture ({len(sizes)}), got {len(labels)}")
     for one, size in zip(labels, sizes.tolist(), strict=True):
-        if not isinstance(one, np.ndarray) or one.dtype != np.uint8:
-            raise TypeError(f"labels must be uint8 arrays, got {getattr(one, 'dtype', type(one).__name__)}")
+        checked_label_map(one)
         if list(one.shape) != size:
             raise ValueError(f"labels must have the pictures' sizes, got {one.shape} for {tuple(size)}")
         if ((one >= classes) & (one != IGNORE)).any():

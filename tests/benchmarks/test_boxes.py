@@ -8,7 +8,8 @@ pytest.importorskip("higra", reason="higra has no wheels for this machine")
 
 from lecturekit.benchmarks import boxes as benchmark
 from lecturekit.learning import bootstrap as loop
-from lecturekit.learning.bootstrap import RECIPES, History, Round
+from lecturekit.learning.bootstrap import History, Round
+from lecturekit.learning.recipes import RECIPES
 from lecturekit.metrics import LabelQuality
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -39,7 +40,7 @@ def folder(tmp_path):
 def test_all_recipes_in_one_table(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(benchmark, "SEEN", 128)
-    monkeypatch.setattr(benchmark, "STUDENT", {"head": "linear", "epochs": 15, "rate": 2e-2, "batch": 2})
+    monkeypatch.setattr(benchmark, "STUDENT", {"head": "linear", "epochs": 15, "lr": 2e-2, "batch": 2})
     shown = benchmark.run(folder, seeds=1, rounds=2)
     rows = {
         line.split("|")[1].strip(): line.split("|")[2:-1] for line in shown.splitlines() if line[:2] == "| "

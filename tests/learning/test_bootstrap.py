@@ -16,20 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lecturekit.learning import bootstrap as loop
-from lecturekit.learning.bootstrap import (
-    RECIPES,
+from lecturekit.learning.bootstrap import bootstrap, objects_found
+from lecturekit.learning.data import BoxAnnotations, Data, scenes_data
+from lecturekit.learning.recipes import RECIPES, first_labels
+from lecturekit.learning.training import Settings
+from lecturekit.learning.tricks import (
     TRICKS,
-    Boxed,
-    Data,
     View,
-    bootstrap,
     clear_outside,
     crf_boundaries,
     drop_wrong_class,
-    first_labels,
-    objects_found,
     reset_small,
-    scenes_data,
 )
 
 QUICK = {"side": 64, "epochs": 2, "head": "linear", "device": "cpu"}
@@ -57,7 +54,9 @@ def same(a, b):
     assert [r.fingerprint for r in a.rounds] == [r.fingerprint for r in b.rounds]
     np.testing.assert_array_equal(a.student_iou, b.student_iou)
     for one, two in zip(a.rounds, b.rounds, strict=True):
-        for x, y in zip([*one.taught, *one.predicted], [*two.taught, *two.predicted], strict=True):
+        for x, y in zip(
+            [*one.train_labels, *one.predicted], [*two.train_labels, *two.predicted], strict=True
+        ):
             np.testing.assert_array_equal(x, y)
         np.testing.assert_array_equal(one.labels.precision, two.labels.precision)
         assert one.found == two.found
@@ -66,25 +65,25 @@ def same(a, b):
 # ----------------------------------------------------------------------------------------------------- tricks
 
 
-def view(boxes, classes, size=(4, 6), first=0, belief=None):
+def view(boxes, classes, size=(4, 6), first=0, probabilities=None):
     height, width = size
-    if belief is None:
-        belief = np.full((4, height, width), 0.25, np.float32)
+    if probabilities is None:
+        probabilities = np.full((4, height, width), 0.25, np.float32)
     return View(
         np.zeros((height, width, 3), np.uint8),
         np.array(boxes, np.int64).reshape(-1, 4),
         np.array(classes, np.int64),
         np.full(size, first, np.uint8),
-        belief,
+        probabilities,
     )
 
 
 def test_a_wrong_class_becomes_the_likeliest_that_may_be_there():
-    belief = np.zeros((4, 1, 4), np.float32)
-    belief[:, 0] = np.array(
+    probabilities = np.zeros((4, 1, 4), np.float32)
+    probabilities[:, 0] = np.array(
         [[0.1, 0.2, 0.0, 0.7], [0.3, 0.1, 0.1, 0.5], [0.1, 0.5, 0.3, 0.1], [0.1, 0.1, 0.1, 0.7]]
     ).T
-    seen = view([(0, 0, 3, 1), (2, 0, 3, 1)], [1, 2], (1, 4), belief=belief)
+    seen = view([(0, 0, 3, 1), (2, 0, 3, 1)], [1, 2], (1, 4), probabilities=probabilities)
     labels = np.array([[3, 3, 2, 3]], np.uint8)
     # class 3 has no box: pixel 0 turns to 1, pixel 1 to 0; pixel 2 has a box of class 2; pixel 3 is outside
     assert drop_wrong_class(labels, seen).tolist() == [[1, 0, 2, 3]]
@@ -104,7 +103,7 @@ def test_a_box_with_too_little_of_its_class_is_reset(filled, reset):
     labels[:3, :4].flat[:filled] = 0
     for k in range(filled):
         labels[k // 4, k % 4] = 1
-    out = reset_small(labels, view([(0, 0, 4, 3)], [1], first=255), least=0.5)
+    out = reset_small(labels, view([(0, 0, 4, 3)], [1], first=255), min_share=0.5)
     assert (out[:3, :4] == 255).all() == reset
     assert (out[3:] == 0).all()
     if not reset:
@@ -116,10 +115,10 @@ def test_a_box_behind_answers_for_its_visible_part_only():
     labels = np.zeros((4, 6), np.uint8)
     labels[:2] = 1
     seen = view([(0, 0, 6, 4), (0, 2, 2, 4)], [1, 2], first=3)
-    out = reset_small(labels, seen, least=0.55)
+    out = reset_small(labels, seen, min_share=0.55)
     assert out[2:, :2].tolist() == [[3, 3], [3, 3]]  # the small box has nothing of class 2
     assert (out[:2] == 1).all()
-    assert (reset_small(labels, view([(0, 0, 6, 4)], [1], first=3), least=0.55) == 3).all()
+    assert (reset_small(labels, view([(0, 0, 6, 4)], [1], first=3), min_share=0.55) == 3).all()
 
 
 def test_the_crf_moves_a_boundary_to_the_colours():
@@ -141,8 +140,8 @@ def test_tricks_in_any_order_leave_valid_labels(data):
     random = np.random.default_rng(data.draw(st.integers(0, 99)))
     count = data.draw(st.integers(0, 4))
     corners = np.sort(random.integers(-3, 12, (count, 2, 2)), 1).reshape(count, 4).clip(0, [8, 6, 8, 6])
-    belief = random.dirichlet([0.3] * 4, (6, 8)).transpose(2, 0, 1).astype(np.float32)
-    seen = view(corners, random.integers(1, 4, count), (6, 8), first=255, belief=belief)
+    probabilities = random.dirichlet([0.3] * 4, (6, 8)).transpose(2, 0, 1).astype(np.float32)
+    seen = view(corners, random.integers(1, 4, count), (6, 8), first=255, probabilities=probabilities)
     labels = random.choice(np.array([0, 1, 2, 3, 255], np.uint8), (6, 8))
     order = data.draw(st.permutations([drop_wrong_class, clear_outside, reset_small]))
     before = labels.copy()
@@ -192,10 +191,10 @@ def test_rounds_and_their_numbers(few):
     assert len(history) == 2
     assert history.tricks == ("drop_wrong_class", "clear_outside", "reset_small", "crf_boundaries")
     first, second = history.rounds
-    filled = first_labels("naive", few.boxed, cache=False)
-    for a, b in zip(first.taught, filled, strict=False):
+    filled = first_labels("naive", few.train, cache=False)
+    for a, b in zip(first.train_labels, filled, strict=False):
         np.testing.assert_array_equal(a, b)
-    assert len(first.taught) == len(first.predicted) == 2
+    assert len(first.train_labels) == len(first.predicted) == 2
     assert first.student.shape == (8,)
     assert first.labels.recall[0] < 1 <= first.labels.coverage[0]
     assert history.student_iou.tolist() == [first.student_iou, second.student_iou]
@@ -204,9 +203,10 @@ def test_rounds_and_their_numbers(few):
 def test_naive_teaches_what_the_student_said(few):
     """Without tricks the labels of round two are the answers of the student of round one, pixel by pixel."""
     history = bootstrap(few, "naive", 2, keep=6, cache=False, **QUICK)
-    run = loop._Run(few, "naive", (), 0, None, 64, 6, loop.Settings(epochs=2, head="linear"), "cpu", False)
-    answers = run.student(run.start()).labels(run.features[0])
-    for taught, said in zip(history[1].taught, answers, strict=True):
+    options = Settings(epochs=2, head="linear")
+    run = loop._Run(few, "naive", (), 0, None, 64, None, 6, False, options, "cpu", False)
+    answers = run.student(run.first).labels(run.features[0])
+    for taught, said in zip(history[1].train_labels, answers, strict=True):
         np.testing.assert_array_equal(taught, said)
 
 
@@ -214,8 +214,8 @@ def test_naive_teaches_what_the_student_said(few):
 def test_the_truth_is_seen_by_evaluation_only(few, recipe):
     """Where it is replaced by noise, the students are the same to the bit, and only the figures change."""
     random = np.random.default_rng(0)
-    noise = [random.integers(0, 8, m.shape).astype(np.uint8) for m in few.truth]
-    blind = dataclasses.replace(few, truth=noise)
+    noise = [random.integers(0, 8, m.shape).astype(np.uint8) for m in few.train_masks]
+    blind = dataclasses.replace(few, train_masks=noise)
     a, b = (bootstrap(data, recipe, 2, cache=False, **QUICK) for data in (few, blind))
     assert [r.fingerprint for r in a.rounds] == [r.fingerprint for r in b.rounds]
     assert a.label_iou.tolist() != b.label_iou.tolist()
@@ -260,6 +260,7 @@ import os, sys, time
 import torch
 torch.set_num_threads(1)
 from lecturekit.learning import bootstrap as loop
+from lecturekit.learning.data import scenes_data
 train, calls = loop.train, []
 def slow(*arguments, **options):
     calls.append(1)
@@ -268,7 +269,7 @@ def slow(*arguments, **options):
         time.sleep(60)
     return train(*arguments, **options)
 loop.train = slow
-loop.bootstrap(loop.scenes_data(6, 3, size=32), "box", 3, 5, side=64, epochs=2, head="linear", device="cpu")
+loop.bootstrap(scenes_data(6, 3, size=32), "box", 3, 5, side=64, epochs=2, head="linear", device="cpu")
 """
 
 
@@ -316,8 +317,10 @@ def bare(boxes, classes, size=(32, 32)):
     images = [random.integers(0, 256, (*size, 3)).astype(np.uint8) for _ in range(3)]
     boxes, classes = np.array(boxes, float).reshape(-1, 4), np.array(classes, int)
     masks = [random.integers(0, 3, size).astype(np.uint8) for _ in range(3)]
-    some = Boxed(images[:2], [boxes] * 2, [classes] * 2)
-    return Data(some, masks[:2], Boxed(images[2:], [boxes], [classes]), masks[2:], ("background", "a", "b"))
+    some = BoxAnnotations(images[:2], [boxes] * 2, [classes] * 2)
+    return Data(
+        some, masks[:2], BoxAnnotations(images[2:], [boxes], [classes]), masks[2:], ("background", "a", "b")
+    )
 
 
 @pytest.mark.parametrize("recipe", ["box", "box_inner", "mcg_and_grabcut_plus"])
@@ -333,7 +336,7 @@ def bare(boxes, classes, size=(32, 32)):
 def test_degenerate_boxes(recipe, boxes, classes):
     history = bootstrap(bare(boxes, classes), recipe, 2, cache=False, **QUICK)
     assert len(history) == 2
-    assert all(labels.dtype == np.uint8 for r in history.rounds for labels in r.taught)
+    assert all(labels.dtype == np.uint8 for r in history.rounds for labels in r.train_labels)
 
 
 def test_300_objects():
@@ -345,21 +348,23 @@ def test_300_objects():
 
 
 def test_tricks_can_be_left_out_changed_and_reordered(few):
-    names = bootstrap(few, "box", 1, tricks=(partial(reset_small, least=0.2), clear_outside), **QUICK).tricks
-    assert names == ("reset_small(least=0.2)", "clear_outside")
+    names = bootstrap(
+        few, "box", 1, tricks=(partial(reset_small, min_share=0.2), clear_outside), **QUICK
+    ).tricks
+    assert names == ("reset_small(min_share=0.2)", "clear_outside")
 
 
 def test_first_labels_can_be_given(few):
-    mine = [np.where(m == 1, 255, m).astype(np.uint8) for m in few.truth]
+    mine = [np.where(m == 1, 255, m).astype(np.uint8) for m in few.train_masks]
     history = bootstrap(few, "naive", 1, first=mine, cache=False, **QUICK)
-    np.testing.assert_array_equal(history[0].taught[0], mine[0])
+    np.testing.assert_array_equal(history[0].train_labels[0], mine[0])
 
 
-def test_a_tuning_set_has_no_held_out_picture(few):
+def test_a_tuning_set_has_no_val_picture(few):
     part = few.tuning(0.34)
-    assert (len(part.boxed), len(part.held_out)) == (4, 2)
-    assert all(a is b for a, b in zip(part.boxed.images, few.boxed.images, strict=False))
-    assert all(a is b for a, b in zip(part.held_out_truth, few.truth[4:], strict=True))
+    assert (len(part.train), len(part.val)) == (4, 2)
+    assert all(a is b for a, b in zip(part.train.images, few.train.images, strict=False))
+    assert all(a is b for a, b in zip(part.val_masks, few.train_masks[4:], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -381,11 +386,11 @@ def test_bad_arguments_of_a_run_are_named(few, change, error, word):
 
 
 def test_data_that_does_not_fit_is_named(few):
-    with pytest.raises(ValueError, match="truth must be one mask a picture"):
-        dataclasses.replace(few, truth=few.truth[:-1])
+    with pytest.raises(ValueError, match="train_masks must be one mask a picture"):
+        dataclasses.replace(few, train_masks=few.train_masks[:-1])
     with pytest.raises(ValueError, match="names must name every class"):
         dataclasses.replace(few, names=("background",))
     with pytest.raises(ValueError, match="one a picture and not empty"):
-        Boxed([], [], [])
+        BoxAnnotations([], [], [])
     with pytest.raises(ValueError, match="the truth itself"):
-        first_labels("full", few.boxed)
+        first_labels("full", few.train)

@@ -5,8 +5,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from lecturekit.learning import features as frozen
 from lecturekit.learning import training
-from lecturekit.learning.training import HEADS, Settings, Student, features, label_shares, make_head, train
+from lecturekit.learning.features import features
+from lecturekit.learning.heads import HEADS, make_head
+from lecturekit.learning.training import Settings, Student, label_shares, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -62,7 +65,7 @@ def test_the_network_is_frozen_and_reduced_as_the_docstring_says(small):
 def test_features_are_found_again_by_content(own_folder, monkeypatch):
     image, _ = halves()
     before = features([image], side=32, channels=4, device="cpu")
-    monkeypatch.setattr(training, "load_classifier", None)  # whoever computes now fails
+    monkeypatch.setattr(frozen, "load_classifier", None)  # whoever computes now fails
     again = features([image.copy()], side=32, channels=4, device="cpu")
     assert again.key == before.key
     np.testing.assert_array_equal(again.values, before.values)
@@ -91,7 +94,7 @@ def test_like_uses_the_same_reduction(small):
     ("images", "error", "word"),
     [
         ([], ValueError, "at least one"),
-        ([np.zeros((8, 8, 3))], TypeError, "uint8"),
+        ([np.zeros((8, 8, 3))], ValueError, "uint8"),
         ([np.zeros((8, 8), np.uint8)], ValueError, "RGB"),
         ([np.zeros((0, 8, 3), np.uint8)], ValueError, "RGB"),
     ],
@@ -129,7 +132,7 @@ def test_the_loss_in_closed_form():
     target = torch.tensor([0.25, 0.5]).reshape(1, 2, 1, 1)
     p = torch.tensor([2.0, 0.0]).softmax(0)
     wanted = -(0.25 * 1 * p[0].log() + 0.5 * 3 * p[1].log()) / (0.25 * 1 + 0.5 * 3)
-    found = training._loss(logits, target, torch.tensor([1.0, 3.0])[:, None, None])
+    found = training.cross_entropy(logits, target, torch.tensor([1.0, 3.0]))
     assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
 
 
@@ -156,7 +159,7 @@ def test_context_does_not_count_what_is_beyond_a_picture():
 # --------------------------------------------------------------------------------------------------- training
 
 
-QUICK = {"epochs": 8, "rate": 0.02, "batch": 2, "hidden": 16, "device": "cpu"}
+QUICK = {"epochs": 8, "lr": 0.02, "batch": 2, "hidden": 16, "device": "cpu"}
 
 
 @pytest.mark.parametrize("kind", HEADS)
@@ -177,15 +180,16 @@ def test_thin_cells_and_their_targets_belong_together(small):
     found, masks = small
     shares = label_shares(masks, found, 2)
     torch.manual_seed(0)
-    x, wanted = training._some_cells(found, shares, torch.tensor([2, 0]), 3, torch.device("cpu"))
+    batch = training.Batch(found, torch.tensor([2, 0]), 3, 0.0, torch.device("cpu"))
+    x, wanted = batch.thinned(shares[[2, 0]])
     torch.manual_seed(0)
     row, column = torch.randint(3, (2,)).tolist()
     np.testing.assert_array_equal(x, found.values[[2, 0], :, row::3, column::3].astype("f4"))
     assert torch.equal(wanted, shares[[2, 0], :, row::3, column::3])
-    student = train(found, masks, 2, thin=2, head="two_layer", **(QUICK | {"epochs": 20}))
+    student = train(found, masks, 2, stride=2, head="two_layer", **(QUICK | {"epochs": 20}))
     assert all((a == b).mean() > 0.9 for a, b in zip(student.labels(found), masks, strict=True))
-    with pytest.raises(ValueError, match="thin"):
-        train(found, masks, 2, thin=2, head="context", **QUICK)
+    with pytest.raises(ValueError, match="stride"):
+        train(found, masks, 2, stride=2, head="context", **QUICK)
 
 
 def test_ignored_pixels_teach_nothing(small):
@@ -227,7 +231,7 @@ def test_class_weights(small):
 def test_a_stopped_training_goes_on_to_the_same_weights(small, tmp_path, monkeypatch, stop):
     found, masks = small
     wanted = train(found, masks, 2, **QUICK).fingerprint()
-    file, save, calls = tmp_path / "student.pt", training._save, []
+    file, save, calls = tmp_path / "student.pt", training.Training.save, []
 
     def once_too_often(*arguments):
         save(*arguments)
@@ -235,11 +239,11 @@ def test_a_stopped_training_goes_on_to_the_same_weights(small, tmp_path, monkeyp
         if len(calls) == stop:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_save", once_too_often)
+    monkeypatch.setattr(training.Training, "save", once_too_often)
     with pytest.raises(KeyboardInterrupt):
         train(found, masks, 2, checkpoint=file, **QUICK)
     assert file.exists()
-    monkeypatch.setattr(training, "_save", lambda *arguments: calls.append(2))
+    monkeypatch.setattr(training.Training, "save", lambda *arguments: calls.append(2))
     assert train(found, masks, 2, checkpoint=file, **QUICK).fingerprint() == wanted
     assert calls.count(2) == QUICK["epochs"] - stop  # it did go on, and did not begin anew
     assert not file.exists()
@@ -257,10 +261,10 @@ def test_a_checkpoint_of_another_training_is_not_used(small, tmp_path):
 def test_the_whole_network_trains_by_one_switch(small):
     """A tiny run: the trunk changes, its batch statistics do not, and the first answer is the frozen one."""
     found, masks = small
-    options = {"head": "linear", "epochs": 1, "batch": 3, "device": "cpu", "rate": 1e-3}
+    options = {"head": "linear", "epochs": 1, "batch": 3, "device": "cpu", "lr": 1e-3}
     student = train(found, masks, 2, finetune=True, **options)
     assert student.whole
-    fresh = training.Trunk(training.load_classifier(device="cpu").network).state_dict()
+    fresh = frozen.Backbone(frozen.load_classifier(device="cpu").network).state_dict()
     tuned = student.module[0].state_dict()
     name = "blocks.6.0.conv_pw.weight"
     assert not torch.equal(tuned[name], fresh[name])
@@ -269,8 +273,8 @@ def test_the_whole_network_trains_by_one_switch(small):
         found, 2, Settings(**{k: v for k, v in options.items() if k != "device"}), 0, torch.device("cpu")
     )
     whole = training._module(found, 2, Settings(head="linear", finetune=True), 0, torch.device("cpu"))
-    frozen, tuned_before = Student(untouched, 2, False), Student(whole, 2, True)
-    for p, q in zip(frozen.probabilities(found), tuned_before.probabilities(found), strict=True):
+    before, tuned_before = Student(untouched, 2, False), Student(whole, 2, True)
+    for p, q in zip(before.probabilities(found), tuned_before.probabilities(found), strict=True):
         np.testing.assert_allclose(p, q, atol=0.02)  # features are kept in half precision
 
 
@@ -283,7 +287,7 @@ def test_the_whole_network_trains_by_one_switch(small):
         ({"value": 255}, ValueError, "at least one pixel"),
         ({"head": "deep"}, ValueError, "head must be one of"),
         ({"epochs": 0}, ValueError, "epochs"),
-        ({"rate": float("nan")}, ValueError, "rate"),
+        ({"lr": float("nan")}, ValueError, "lr"),
         ({"seed": -1}, ValueError, "seed"),
         ({"class_weights": [1.0]}, ValueError, "class_weights"),
         ({"device": "no such"}, ValueError, "wanted"),

@@ -1,0 +1,132 @@
+"""Results kept on disk under a key that says what they are of. What cannot be trusted is made anew.
+
+A file of arrays carries its key and a checksum of everything in it. Damage of any kind, a file of another
+origin or of another key: `read` says so in a warning and gives None, as if the file were not there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .storage import write_atomic
+
+_CHECK = "_check"
+
+
+def content_key(*things: object) -> str:
+    """32 hexadecimal digits that are the same for the same contents.
+
+    Args:
+        things: arrays, numbers, texts, None; dataclasses, lists, tuples and dictionaries of such.
+
+    Example:
+        >>> content_key(1, np.zeros(3)) == content_key(1, np.zeros(3))
+        True
+        >>> content_key(1, np.zeros(3)) == content_key(1, np.zeros(3, "f4"))
+        False
+    """
+    digest = hashlib.sha256()
+    _add(digest.update, list(things))
+    return digest.hexdigest()[:32]
+
+
+def _add(update: Callable[[bytes], None], thing: object) -> None:
+    # kinds and lengths go in as well: [1, 2], 3 is not 1, [2, 3]
+    if isinstance(thing, np.ndarray):
+        update(f"{thing.dtype.str} {thing.shape}".encode())
+        update(np.ascontiguousarray(thing).tobytes())
+    elif dataclasses.is_dataclass(thing) and not isinstance(thing, type):
+        update(type(thing).__name__.encode())
+        _add(update, {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)})
+    elif isinstance(thing, dict):
+        _add(update, [item for pair in thing.items() for item in pair])
+    elif isinstance(thing, list | tuple):
+        update(f"[{len(thing)}".encode())
+        for item in thing:
+            _add(update, item)
+    else:
+        update(f"{thing!r},".encode())
+
+
+def write(file: Path, key: str, **arrays: ArrayLike) -> None:
+    """Keep named arrays in a compressed ``.npz``, with their key and a checksum.
+
+    Args:
+        file: written beside, then renamed; its folder is made.
+        key: what the arrays are of; `read` asks for it again.
+        arrays: by name.
+
+    Raises:
+        OSError: the disk refuses; nothing is left behind.
+    """
+    content = {name: np.asarray(array) for name, array in arrays.items()}
+    buffer = io.BytesIO()
+    check = {_CHECK: np.array(content_key(key, content))}
+    np.savez_compressed(buffer, allow_pickle=False, **content, **check)
+    write_atomic(file, buffer.getvalue())
+
+
+def read(file: Path, key: str) -> dict[str, NDArray] | None:
+    """The arrays that `write` kept under this key.
+
+    Args:
+        file: what was written.
+        key: what the arrays must be of.
+
+    Returns:
+        The arrays by name; None where there is no file, and, with a warning, where it is damaged.
+    """
+    if not file.exists():
+        return None
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            arrays = dict(content)
+        if str(arrays.pop(_CHECK)) == content_key(key, arrays):
+            return arrays
+    except Exception:  # zip archives meet damage with errors of many kinds
+        pass
+    return damaged(file)
+
+
+def damaged(file: Path) -> None:
+    """Warn that a file is made anew."""
+    warnings.warn(f"{file.name} is damaged or of another origin; it is made anew", stacklevel=4)
+
+
+def checksum(stream: BinaryIO) -> str:
+    """Of all bytes of an open file, from its beginning, 32 hexadecimal digits."""
+    stream.seek(0)
+    return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+
+
+def source_key(*folders: str | os.PathLike[str]) -> str:
+    """Of the Python files in some folders: what they compute is kept until one of them changes."""
+    files = sorted(path for folder in folders for path in Path(folder).glob("*.py"))
+    return content_key([path.read_bytes() for path in files])
+
+
+def packed(maps: Sequence[NDArray]) -> NDArray[np.uint8]:
+    """Label maps of any sizes in one row; `unpacked` takes them apart."""
+    return np.concatenate([np.zeros(0, np.uint8), *(one.ravel() for one in maps)])
+
+
+def unpacked(flat: NDArray, shapes: Sequence[tuple[int, int]]) -> list[NDArray[np.uint8]]:
+    """Label maps of these shapes out of one row.
+
+    Example:
+        >>> [m.shape for m in unpacked(packed([np.zeros((2, 3)), np.ones((1, 4))]), [(2, 3), (1, 4)])]
+        [(2, 3), (1, 4)]
+    """
+    ends = np.cumsum([height * width for height, width in shapes])[:-1]
+    parts = np.split(flat, ends) if shapes else []
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]

@@ -1,0 +1,197 @@
+"""Recipes: how the first labels are made from boxes (Khoreva et al., CVPR 2017), and what follows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from .. import pixels
+from ..kit import cache as disk
+from ..kit.checks import choice
+from ..kit.storage import data_dir
+from ..labels.boxes import fill_boxes, inner_boxes, intersect_labels, paint_masks
+from ..pixels.edges import boundary_map
+from ..pixels.grabcut import grabcut_pictures, grabcut_plus_inner
+from .data import BoxAnnotations
+from .features import compute_key
+from .tricks import TRICKS, Trick
+
+#: Part of every cache's key; a change of what is computed gets a new number.
+VERSION = 2
+#: Of the code that makes labels: labels of an older version are not used.
+SOURCE = disk.source_key(Path(pixels.__file__).parent)
+#: Pictures whose boxes are cut together.
+BATCH = 16
+
+Map = TypeVar("Map", bound=NDArray)
+#: The boundary maps of all pictures, float32 ``(H, W)`` each, made when they are asked for.
+Edges = Callable[[], Sequence[NDArray[np.float32]]]
+#: Pictures with boxes, and their boundary maps -> labels of each, one after the other, uint8 ``(H, W)``.
+LabelMaker = Callable[[BoxAnnotations, Edges], Iterator[NDArray[np.uint8]]]
+
+
+def _each(annotations: BoxAnnotations) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
+    return zip(annotations.images, annotations.boxes, annotations.classes, strict=True)
+
+
+def _naive(annotations: BoxAnnotations, edges: Edges) -> Iterator[NDArray[np.uint8]]:
+    for image, boxes, classes in _each(annotations):
+        yield fill_boxes(boxes, classes, image.shape[:2])
+
+
+def _inner(annotations: BoxAnnotations, edges: Edges) -> Iterator[NDArray[np.uint8]]:
+    for image, boxes, classes in _each(annotations):
+        yield inner_boxes(boxes, classes, image.shape[:2])
+
+
+def _grabcut(annotations: BoxAnnotations, edges: Edges | None) -> Iterator[NDArray[np.uint8]]:
+    maps = None if edges is None else edges()
+    for start in range(0, len(annotations), BATCH):
+        some = slice(start, start + BATCH)
+        part = annotations.part(some)
+        cuts = grabcut_pictures(part.images, part.boxes, None if maps is None else maps[some])
+        for (image, boxes, classes), cut in zip(_each(part), cuts, strict=True):
+            yield paint_masks(cut.masks, boxes, classes, image.shape[:2])
+
+
+def _grabcut_plain(annotations: BoxAnnotations, edges: Edges) -> Iterator[NDArray[np.uint8]]:
+    return _grabcut(annotations, None)
+
+
+def _grabcut_plus_inner(annotations: BoxAnnotations, edges: Edges) -> Iterator[NDArray[np.uint8]]:
+    for (image, boxes, classes), edge in zip(_each(annotations), edges(), strict=True):
+        yield grabcut_plus_inner(image, boxes, classes, edge, runs=10)
+
+
+def _mcg(annotations: BoxAnnotations, edges: Edges) -> Iterator[NDArray[np.uint8]]:
+    from ..pixels.proposals import proposal_labels, proposals  # needs higra: no wheels for Linux on ARM
+
+    for image, boxes, classes in _each(annotations):
+        yield proposal_labels(proposals(image), boxes, classes)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the first labels are made, and what is done between rounds.
+
+    Attributes:
+        make: the first labels; None where they are made otherwise: ``full`` takes the masks,
+            ``mcg_and_grabcut_plus`` what two other recipes agree on.
+        rounds: how many, unless told otherwise.
+        tricks: applied to the student's labels between rounds.
+        title: its name in tables, as the paper has it.
+        folds: between rounds a picture's probabilities come from a student that did not learn from it: one
+            of so many, each trained on the other parts of the pictures. 1: from the student itself.
+    """
+
+    make: LabelMaker | None
+    rounds: int
+    tricks: tuple[Trick, ...]
+    title: str
+    folds: int = 1
+
+
+RECIPES: dict[str, Recipe] = {
+    "naive": Recipe(_naive, 4, (), "Naive"),
+    "box": Recipe(_naive, 4, TRICKS, "Box"),
+    "box_inner": Recipe(_inner, 4, TRICKS, "Box^i"),
+    "grabcut": Recipe(_grabcut_plain, 1, TRICKS, "GrabCut"),
+    "grabcut_plus": Recipe(_grabcut, 1, TRICKS, "GrabCut+"),
+    "grabcut_plus_inner": Recipe(_grabcut_plus_inner, 1, TRICKS, "GrabCut+^i"),
+    "mcg": Recipe(_mcg, 1, TRICKS, "MCG"),
+    "mcg_and_grabcut_plus": Recipe(None, 1, TRICKS, "M∩G+"),
+    "full": Recipe(None, 1, (), "full supervision"),
+}
+
+
+def checked_recipe(recipe: str) -> Recipe:
+    """The recipe of this name, or ``ValueError``."""
+    return RECIPES[choice("recipe", recipe, RECIPES)]
+
+
+def first_labels(
+    recipe: str,
+    annotations: BoxAnnotations,
+    *,
+    side: int | None = None,
+    cache: bool = True,
+    progress: bool = False,
+) -> list[NDArray[np.uint8]]:
+    """The labels that a recipe makes of boxes, uint8 ``(H, W)`` a picture.
+
+    Args:
+        recipe: a key of `RECIPES`, except ``"full"``, whose labels no box gives.
+        annotations: pictures and boxes.
+        side: labels are made of pictures shrunk to this longer side, and enlarged; None: of pictures as they
+            are.
+        cache: keep them below ``data/bootstrap`` and find them there next time. ``False`` reads and writes
+            nothing.
+        progress: show a bar.
+
+    Raises:
+        ValueError: another recipe, or a side that is no whole number of at least 1.
+
+    Example:
+        >>> image = np.zeros((4, 6, 3), np.uint8)
+        >>> boxes = BoxAnnotations([image], [np.array([(1, 1, 3, 3)])], [np.array([7])])
+        >>> first_labels("naive", boxes, cache=False)[0].tolist()
+        [[0, 0, 0, 0, 0, 0], [0, 7, 7, 0, 0, 0], [0, 7, 7, 0, 0, 0], [0, 0, 0, 0, 0, 0]]
+    """
+    make = checked_recipe(recipe).make
+    if recipe == "full":
+        raise ValueError("recipe must make labels from boxes, got 'full', which is the truth itself")
+    small = annotations.shrunk(side)
+    if make is None:
+        options = {"cache": cache, "progress": progress}
+        both = (first_labels(one, small, **options) for one in ("mcg", "grabcut_plus"))
+        labels = [intersect_labels(a, b, boxes) for a, b, boxes in zip(*both, small.boxes, strict=True)]
+    else:
+
+        def made() -> list[NDArray[np.uint8]]:
+            maps = make(small, lambda: _edges(small, cache, progress))
+            return list(tqdm(maps, total=len(small), desc=recipe, leave=False, disable=not progress))
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "GrabCut fell back")
+            labels = _kept(f"labels-{recipe}", small, made, cache)
+    return [resized(one, size) for one, size in zip(labels, annotations.sizes, strict=True)]
+
+
+def _edges(annotations: BoxAnnotations, cache: bool, progress: bool) -> list[NDArray[np.float32]]:
+    """Boundary maps of all pictures: one work for all recipes that look at boundaries."""
+
+    def made() -> list[NDArray[np.float32]]:
+        images = tqdm(annotations.images, desc="edges", leave=False, disable=not progress)
+        return [boundary_map(image).astype(np.float32) for image in images]
+
+    return _kept("edges", annotations, made, cache)
+
+
+def _kept(name: str, annotations: BoxAnnotations, made: Callable[[], list[Map]], cache: bool) -> list[Map]:
+    """One map a picture: what an earlier call kept, or what is made now."""
+    if not cache:
+        return made()
+    key = disk.content_key(VERSION, SOURCE, name, annotations, compute_key(torch.device("cpu")))
+    file = data_dir() / "bootstrap" / f"{name}-{key}.npz"
+    found = disk.read(file, key)
+    if found is not None:
+        return disk.unpacked(found["maps"], annotations.sizes)
+    maps = made()
+    disk.write(file, key, maps=disk.packed(maps))
+    return maps
+
+
+def resized(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A label map at another size: each pixel takes the label of the nearest one."""
+    if labels.shape == size:
+        return labels
+    return cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
