@@ -60,8 +60,9 @@ In TOML, the words of each, under the same names::
 
 What a notebook does with an exercise: ``exercises.mean_colour.check(mean_colour)`` gives a :class:`Result`;
 ``mean_colour = exercises.mean_colour.use(mean_colour)`` shows it too and goes on with the student's answer
-where it is correct and with the reference elsewhere; ``.hint()`` reveals one hint after the other and
-``.solution()`` the source. None of them ever raises because of what a student wrote.
+where it is correct and with the reference elsewhere; ``.case(2)`` gives the arguments of a case, ``.hint()``
+reveals one hint after the other and ``.solution()`` the source. None of them ever raises because of what a
+student wrote.
 """
 
 from __future__ import annotations
@@ -73,15 +74,17 @@ import sys
 import textwrap
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from lecturekit.exercises import _attempt
+from lecturekit.exercises import _attempt, _memory
 from lecturekit.exercises._cards import HINT_NAMES, card_markdown, cell_source, solution_source
 from lecturekit.exercises._judge import Judge, Outcome, Result
 from lecturekit.exercises._render import Note, show
 from lecturekit.exercises.quiz import Option, Question, Quiz
+from lecturekit.kit.checks import whole
 
 __all__ = [
     "Chapter",
@@ -102,7 +105,7 @@ class Mistake:
     """A known wrong way: `wrong` commits it (a function, or a value), `diagnosis` is what a student reads."""
 
     name: str
-    wrong: object
+    wrong: Any
     diagnosis: str
 
 
@@ -121,12 +124,13 @@ class Exercise:
     why: str
     task: str
     stub: str
-    reference: object
+    reference: Any
     hints: Sequence[str]
     mistakes: Sequence[Mistake]
     cases: Callable[[], Sequence[tuple]] | None = None
     rtol: float = 1e-4
     atol: float = 1e-6
+    failed: int = field(default=1, init=False, repr=False)  #: number of the case that failed last
     _revealed: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -136,35 +140,76 @@ class Exercise:
             raise ValueError(f"hints must be {len(HINT_NAMES)}, got {len(self.hints)} ({self.name})")
         self.stub = textwrap.dedent(self.stub).strip("\n")
 
-    def check(self, answer: object = None) -> Result:
-        """Mark `answer`, a function or a value as the task asks. Whatever it does, no exception comes out."""
+    def check(self, answer: Any = None) -> Result:
+        """Mark `answer`, a function or a value as the task asks. Whatever it does, no exception comes out.
+
+        A function that has not come back after `_judge.DEADLINE` seconds is stopped.
+        """
+        return self._checked(answer)[0]
+
+    def _checked(self, answer: Any) -> tuple[Result, Any]:
+        """The result, and the answer in a form that the cells below can take."""
+        judge = Judge(self, answer)
+        accepted = answer
         try:
-            return Judge(self, answer).result()
+            result = judge.result()
+            if result.outcome is Outcome.CORRECT:
+                accepted = judge.accepted()
         except KeyboardInterrupt:
-            raise
+            text = "You interrupted the check. Run the cell again."
+            result = Result(self.name, Outcome.CANNOT_BE_CHECKED, text)
         except BaseException as error:
             reason = "Its data is missing" if isinstance(error, OSError) else "The check itself failed"
             text = f"{reason}, which is not your fault: `{_attempt.error_text(error)}`"
-            return Result(self.name, Outcome.CANNOT_BE_CHECKED, text)
+            result = Result(self.name, Outcome.CANNOT_BE_CHECKED, text)
+        self._remember(result.outcome)
+        return result, accepted
 
-    def use(self, answer: object = None) -> object:
+    def _remember(self, outcome: Outcome) -> None:
+        if outcome is Outcome.CORRECT or (outcome is Outcome.WRONG and not self.solved):
+            _memory.remember("exercises", self.name, outcome.value)
+
+    @property
+    def solved(self) -> bool:
+        """Whether a correct answer was given, today or before the kernel's last restart."""
+        return _memory.remembered("exercises").get(self.name) == Outcome.CORRECT.value
+
+    def use(self, answer: Any = None) -> Any:
         """Show the check of `answer` and return what the cells below go on with.
 
         That is `answer` where it is correct and the reference elsewhere, so that a notebook runs to its end.
+        A correct answer of another form than the reference's (integers of another size, a list for a tuple,
+        an array that cannot be written) is brought into the reference's form on the way.
         """
-        result = self.check(answer)
+        result, accepted = self._checked(answer)
         if result.outcome is Outcome.CORRECT:
             show(result)
-            return answer
+            return accepted
         try:
             going_on = self._stand_in()
             note = "The cells below go on with the reference solution."
         except Exception:
             going_on, note = answer, "The cells below go on with your answer as it is."
-        show(Result(self.name, result.outcome, f"{result.message}\n{note}", result.mistake))
+        if result.outcome is Outcome.NOT_ATTEMPTED and self.solved:
+            note = f"You have solved this one before. {note}"
+        show(replace(result, message=f"{result.message}\n{note}"))
         return going_on
 
-    def _stand_in(self) -> object:
+    def case(self, number: int | None = None) -> tuple:
+        """The arguments of a case, to try an answer on: ``mine(*exercises.mean_colour.case(2))``.
+
+        Args:
+            number: counted from 1, as in the words of a check; by default the case that failed last, or the
+                first.
+
+        Raises:
+            ValueError: no such case, or an exercise that asks for a value and has none.
+        """
+        cases = [] if self.cases is None else list(self.cases())
+        number = whole("number", self.failed if number is None else number, 1, len(cases))
+        return tuple(_attempt.duplicate(argument) for argument in cases[number - 1])
+
+    def _stand_in(self) -> Any:
         """The value asked for, or the reference in a wrapper that a later check tells from an answer."""
         reference = self.reference
         if not callable(reference):
@@ -173,11 +218,10 @@ class Exercise:
             return reference()
 
         @functools.wraps(reference)
-        def stand_in(*arguments: object, **named: object) -> object:
+        def stand_in(*arguments: Any, **named: Any) -> Any:
             return reference(*arguments, **named)
 
-        stand_in._handed_on = True
-        return stand_in
+        return _attempt.handed_on(stand_in)
 
     def hint(self, number: int | None = None) -> Note:
         """The next hint, or hint `number` (1 is a nudge, 2 says how in words, 3 is nearly the code)."""
@@ -205,7 +249,7 @@ class Chapter:
     def exercise(
         self,
         name: str,
-        reference: object,
+        reference: Any,
         *,
         mistakes: Mapping[str, object],
         cases: Callable[[], Sequence[tuple]] | None = None,
@@ -214,18 +258,15 @@ class Chapter:
 
         Raises ``ValueError`` where mistakes and diagnoses do not belong together one to one.
         """
-        words = dict(self.words[name])
+        words: dict[str, Any] = dict(self.words[name])
         diagnoses = words.pop("mistakes")
         if list(diagnoses) != list(mistakes):
-            raise ValueError(
-                f"mistakes must be {list(mistakes)} in the TOML, too, got {list(diagnoses)} ({name})"
-            )
+            wanted = f"mistakes must be those of the TOML, {list(diagnoses)}"
+            raise ValueError(f"{wanted}, got {list(mistakes)} ({name})")
         known = [Mistake(key, wrong, _folded(diagnoses[key])) for key, wrong in mistakes.items()]
-        texts = {key: _folded(words[key]) for key in ("title", "why", "task")}
-        hints = [_folded(hint) for hint in words["hints"]]
-        return Exercise(
-            **(words | texts | {"hints": hints}), name=name, reference=reference, cases=cases, mistakes=known
-        )
+        texts: dict[str, Any] = {key: _folded(words[key]) for key in ("title", "why", "task")}
+        words |= texts | {"hints": [_folded(hint) for hint in words["hints"]]}
+        return Exercise(name=name, reference=reference, cases=cases, mistakes=known, **words)
 
     def quiz(self, name: str) -> Quiz:
         """The quiz with the questions under `name`."""

@@ -10,10 +10,12 @@ import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import CodeType, TracebackType
+from typing import Any
 
 import numpy as np
 import torch
 
+from lecturekit.exercises import _deadline
 from lecturekit.exercises._compare import difference
 
 #: What a function that only returns None or `...` consists of, in every supported Python.
@@ -29,6 +31,11 @@ class Run:
     line: str = ""  #: the last line of the student's own code on the way to the error
     changed: tuple[int, ...] = ()  #: positions of the arguments that the call changed in place
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the call was ended from outside, by the clock or by the user."""
+        return isinstance(self.error, _deadline.Overdue | KeyboardInterrupt)
+
     def same(self, other: Run, rtol: float, atol: float) -> bool:
         """Whether both calls came to the same end: equal values, or the same exception with the same text."""
         if self.error is None and other.error is None:
@@ -36,14 +43,12 @@ class Run:
         return type(self.error) is type(other.error) and error_text(self.error) == error_text(other.error)
 
 
-def run(function: Callable, arguments: Sequence) -> Run:
-    """Call `function` on copies of `arguments`; catches whatever it raises but an interrupt by the user."""
+def run(function: Callable, arguments: Sequence, seconds: float | None = None) -> Run:
+    """Call `function` on copies of `arguments`, for so many seconds at most; catches whatever it raises."""
     given = [duplicate(a) for a in arguments]
     value, error, line = None, None, ""
     try:
-        value = function(*given)
-    except KeyboardInterrupt:
-        raise
+        value = function(*given) if seconds is None else _deadline.call(function, given, seconds)
     except BaseException as caught:  # SystemExit too: a check must outlive sys.exit() in an answer
         error, line = caught, _last_line(caught.__traceback__, function)
     changed = tuple(i for i, (a, b) in enumerate(zip(given, arguments, strict=True)) if _changed(a, b))
@@ -66,7 +71,18 @@ def is_hole(value: object) -> bool:
     return value is None or value is ...
 
 
-def code_of(function: object) -> CodeType | None:
+def handed_on(function: Callable) -> Callable:
+    """`function`, marked as the reference that stands in for an answer."""
+    setattr(function, "_handed_on", True)  # noqa: B010  # a plain assignment to a function has no type
+    return function
+
+
+def is_handed_on(function: object) -> bool:
+    """Whether `function` is such a stand-in."""
+    return getattr(function, "_handed_on", None) is True
+
+
+def code_of(function: Any) -> CodeType | None:
     """Compiled body of a Python function, also a decorated one; None for built-ins, classes and the like."""
     try:
         function = inspect.unwrap(function)
@@ -127,7 +143,7 @@ def _instructions(code: CodeType) -> list[tuple[str, object]]:
     ]
 
 
-def _changed(after: object, before: object) -> bool:
+def _changed(after: Any, before: object) -> bool:
     """Whether an argument was changed; what cannot be compared by value (a network) counts as unchanged."""
     if isinstance(before, dict):
         return list(after) != list(before) or any(_changed(after[key], before[key]) for key in before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lecturekit.exercises import Exercise
@@ -21,17 +21,13 @@ def solution_source(exercise: Exercise) -> str:
     source = textwrap.dedent(inspect.getsource(reference)).strip()
     if exercise.cases is not None:
         return source.replace(f"def {reference.__name__}(", f"def {name}(", 1)
-    last = ast.parse(source).body[0].body[-1]  # the return of the function that computes the value
-    body = source.splitlines()[_first_line(source) : last.end_lineno]
-    at = last.lineno - 1 - _first_line(source)
+    function: Any = ast.parse(source).body[0]
+    first = function.body[0].end_lineno if ast.get_docstring(function) else function.body[0].lineno - 1
+    last = function.body[-1]  # the return of the function that computes the value
+    body = source.splitlines()[first : last.end_lineno]
+    at = last.lineno - 1 - first
     body[at] = body[at].replace("return ", f"{name} = ", 1)
     return textwrap.dedent("\n".join(body))
-
-
-def _first_line(source: str) -> int:
-    """Index of the first line of a function's body, past its docstring."""
-    function = ast.parse(source).body[0]
-    return function.body[0].end_lineno if ast.get_docstring(function) else function.body[0].lineno - 1
 
 
 def card_markdown(exercise: Exercise) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cmath
 import numbers
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,14 +13,17 @@ import torch
 _KINDS = {"b": "bool", "i": "integer", "u": "integer", "f": "floating point", "c": "complex"}
 
 
-def difference(met: object, wanted: object, rtol: float = 1e-4, atol: float = 1e-6) -> str:
+def difference(met: Any, wanted: Any, rtol: float = 1e-4, atol: float = 1e-6) -> str:
     """What sets `met` apart from `wanted`, as part of a sentence; ``""`` where one can stand for the other.
 
     Strict where later cells would notice: shape, tensor against array, bool against number, integer against
-    floating point arrays. Lenient where they would not: precision, device, tuple against list, ``2`` against
-    ``2.0``, a number against a 0-dimensional tensor, case and blanks round a string. NaN equals NaN.
+    floating point arrays, a tensor cut off from the graph that the wanted one belongs to. Lenient where they
+    would not: precision, device, tuple against list, ``2`` against ``2.0``, a number against a 0-dimensional
+    tensor, case and blanks round a string. NaN equals NaN.
     Floating point numbers are equal when ``|met - wanted| <= atol + rtol |wanted|``.
     """
+    if isinstance(wanted, torch.Tensor) and wanted.requires_grad and not getattr(met, "requires_grad", False):
+        return difference(met, wanted.detach(), rtol, atol) or "no gradient can flow back through it"
     if isinstance(wanted, torch.Tensor | np.ndarray) and wanted.ndim > 0:
         return _array_difference(met, wanted, rtol, atol)
     met, wanted = _unboxed(met), _unboxed(wanted)
@@ -62,7 +66,7 @@ def _unlike(met: object, wanted: object) -> str:
     return f"it is {describe(met)}, wanted {describe(wanted)}"
 
 
-def _unboxed(value: object) -> object:
+def _unboxed(value: Any) -> Any:
     """The Python number in a NumPy scalar or a 0-dimensional tensor or array; anything else as it is."""
     boxed = isinstance(value, np.generic) or (
         isinstance(value, torch.Tensor | np.ndarray) and value.ndim == 0
@@ -70,7 +74,7 @@ def _unboxed(value: object) -> object:
     return value.item() if boxed else value
 
 
-def _close(met: complex, wanted: complex, rtol: float, atol: float) -> bool:
+def _close(met: Any, wanted: Any, rtol: float, atol: float) -> bool:
     if met != met or wanted != wanted:  # NaN is the only number unequal to itself
         return met != met and wanted != wanted
     try:

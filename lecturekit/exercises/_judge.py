@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lecturekit.exercises import _attempt
 from lecturekit.exercises._attempt import Run
 from lecturekit.exercises._compare import describe, difference
+from lecturekit.exercises._form import conform, conforming
+from lecturekit.exercises._panels import side_by_side
 from lecturekit.exercises._render import box
+from lecturekit.exercises._slips import slip
 
 if TYPE_CHECKING:
     from lecturekit.exercises import Exercise, Mistake
+
+
+#: Seconds that an answer may take for all its cases together.
+DEADLINE = 10.0
 
 
 class Outcome(Enum):
@@ -43,24 +51,32 @@ class Result:
     outcome: Outcome
     message: str
     mistake: str | None = None  #: name of the catalogued mistake that was recognised
+    panels: str = ""  #: HTML that shows the answer beside the wanted one
 
     def __repr__(self) -> str:
         return f"{_LOOK[self.outcome][0]} {self.outcome.value} · {self.exercise}\n{self.message}"
 
     def _repr_html_(self) -> str:
         symbol, colour = _LOOK[self.outcome]
-        return box(symbol, self.outcome.value, self.exercise, self.message, colour)
+        return box(symbol, self.outcome.value, self.exercise, self.message, colour, self.panels)
 
 
 class Judge:
     """One check of one exercise: what the reference and the answer do on every case, and what follows."""
 
-    def __init__(self, exercise: Exercise, answer: object) -> None:
+    def __init__(self, exercise: Exercise, answer: Any) -> None:
         self.exercise = exercise
         self.answer = answer
         self.cases: list[tuple] = [()]
         self.wanted: list[Run] = []
         self.met: list[Run] = []
+
+    def accepted(self) -> Any:
+        """The answer, once it was found correct, in a form that later cells can take."""
+        given, wanted = ([run.value for run in runs] for runs in (self.met, self.wanted))
+        if self.exercise.cases is None:
+            return conform(given[0], wanted[0])
+        return conforming(self.answer, given, wanted)
 
     def result(self) -> Result:
         """The outcome. Raises what the cases or the reference raise: that is no fault of the answer."""
@@ -77,7 +93,9 @@ class Judge:
         if _attempt.misfit(answer, self.cases[0]):
             return self._wrong(self._misfit_message(answer))
         self.wanted = [_sound(run) for run in self._runs(exercise.reference)]
-        self.met = self._runs(answer)
+        self.met = self._runs_in_time()
+        if self.met[-1].stopped:
+            return self._stopped(self.met[-1])
         if not self._same(self.met) and all(_hollow(run) for run in self.met):
             return self._empty_handed()
         return self._compared()
@@ -98,7 +116,7 @@ class Judge:
         if right:
             title = self.exercise.title
             return self._result(Outcome.CORRECT, f"{title}: your answer agrees with the reference.")
-        return self._wrong(self._general_message())
+        return self._apart()
 
     def _not_attempted(self) -> str:
         """Why the answer is no attempt, or ``""``."""
@@ -106,7 +124,7 @@ class Judge:
         function = self.exercise.cases is not None
         if _attempt.is_hole(self.answer):
             return where
-        if function and getattr(self.answer, "_handed_on", None) is True:
+        if function and _attempt.is_handed_on(self.answer):
             return "This is the reference solution, which stands in for your answer. Run your own cell again."
         return where if function and _attempt.untouched(self.answer, self.exercise.stub) else ""
 
@@ -125,19 +143,39 @@ class Judge:
                 return mistake
         return None
 
-    def _general_message(self) -> str:
+    def _stopped(self, run: Run) -> Result:
+        line = f"\n`{run.line}`" if run.line else ""
+        if isinstance(run.error, KeyboardInterrupt):
+            return self._wrong(f"You interrupted your code before it came back.{line}", "interrupted")
+        return self._wrong(
+            f"Your code had not come back after {DEADLINE:g} seconds and was stopped, so that you need not "
+            f"wait. Is there a loop that never ends? A right answer takes far less.{line}",
+            "overdue",
+        )
+
+    def _apart(self) -> Result:
         """What the first failing case shows: the exception and its line, or met against wanted."""
         i = next(i for i, run in enumerate(self.met) if not self._same([run], [self.wanted[i]]))
         run, right = self.met[i], self.wanted[i]
         where = called = ""
         if self.exercise.cases is not None:
+            self.exercise.failed = i + 1
             where = f"In case {i + 1} of {len(self.cases)}, "
-            called = f"\nCalled with {self._call(self.cases[i])}."
+            called = (
+                f"\nCalled with {self._call(self.cases[i])}; `exercises.{self.exercise.name}.case({i + 1})` "
+                "gives you these arguments."
+            )
         if run.error is not None:
             line = f"\n`{run.line}`" if run.line else ""
-            return f"{where}your code raised `{_attempt.error_text(run.error)}`.{line}{called}"
-        apart = difference(run.value, right.value, self.exercise.rtol, self.exercise.atol)
-        return f"{where}the answer is not the wanted one: {apart}.{called}"
+            return self._wrong(f"{where}your code raised `{_attempt.error_text(run.error)}`.{line}{called}")
+        rtol, atol = self.exercise.rtol, self.exercise.atol
+        apart = difference(run.value, right.value, rtol, atol)
+        known = ""
+        if not any(met.error for met in self.met):
+            pairs = [(met.value, wanted.value) for met, wanted in zip(self.met, self.wanted, strict=True)]
+            known = slip(pairs, rtol, atol)
+        message = f"{where}the answer is not the wanted one: {apart}.{chr(10) * bool(known)}{known}{called}"
+        return self._result(Outcome.WRONG, message, panels=side_by_side(run.value, right.value))
 
     def _misfit_message(self, answer: Callable) -> str:
         count = len(self.cases[0])
@@ -147,9 +185,19 @@ class Judge:
             f"and takes `{inspect.signature(answer)}`."
         )
 
-    def _runs(self, thing: object) -> list[Run]:
+    def _runs(self, thing: Callable) -> list[Run]:
         """What a function does on every case."""
         return [_attempt.run(thing, case) for case in self.cases]
+
+    def _runs_in_time(self) -> list[Run]:
+        """What the answer does on the cases, up to the one in which it was stopped."""
+        runs: list[Run] = []
+        end = time.monotonic() + DEADLINE
+        for case in self.cases:
+            runs.append(_attempt.run(self.answer, case, end - time.monotonic()))
+            if runs[-1].stopped:
+                break
+        return runs
 
     def _same(self, runs: list[Run], others: list[Run] | None = None) -> bool:
         """Whether the runs came to the same ends as `others`, or as the reference's."""
@@ -169,8 +217,8 @@ class Judge:
     def _wrong(self, message: str, mistake: str | None = None) -> Result:
         return self._result(Outcome.WRONG, message, mistake)
 
-    def _result(self, outcome: Outcome, message: str, mistake: str | None = None) -> Result:
-        return Result(self.exercise.name, outcome, message, mistake)
+    def _result(self, outcome: Outcome, message: str, mistake: str | None = None, panels: str = "") -> Result:
+        return Result(self.exercise.name, outcome, message, mistake, panels)
 
 
 def _run(value: object) -> Run:

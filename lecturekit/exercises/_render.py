@@ -13,12 +13,12 @@ def inline_html(text: str) -> str:
     return re.sub(r"`([^`\n]+)`", r"<code>\1</code>", escaped).replace("\n", "<br>")
 
 
-def box(symbol: str, word: str, title: str, text: str, colour: str) -> str:
+def box(symbol: str, word: str, title: str, text: str, colour: str, below: str = "") -> str:
     """HTML of a message: a symbol and a word say what it is, the coloured bar only repeats it."""
     return (
         f'<div style="border-left: 5px solid {colour}; padding: 0.4em 0.9em; margin: 0.3em 0">'
         f"<strong>{symbol} {html.escape(word)}</strong> · {inline_html(title)}"
-        f"<div>{inline_html(text)}</div></div>"
+        f"<div>{inline_html(text)}</div>{below}</div>"
     )
 
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from made_exercises import defined, make, make_value, outer
 
 from lecturekit.exercises import (
     Exercise,
-    Mistake,
     Outcome,
     card_markdown,
     cell_source,
@@ -38,12 +38,6 @@ MISTAKES = [
     pytest.param(e, m, id=f"{e.name}-{m.name}") for p in ALL for e in [p.values[1]] for m in e.mistakes
 ]
 every_exercise = pytest.mark.parametrize(("module", "exercise"), ALL)
-
-
-def defined(source, name, **names):
-    """What running `source` gives `name`."""
-    exec(source, names)
-    return names[name]
 
 
 # ---------------------------------------------------------------- every exercise of every chapter
@@ -246,50 +240,6 @@ def test_notebook_shows_the_cards_and_stubs_as_they_are(module):
 # ---------------------------------------------------------------- the machinery
 
 
-def _outer(a, b):
-    """All products of the entries of `a` and `b`."""
-    # rows are of a, columns of b
-    return a[:, None] * b
-
-
-def make(**changes):
-    """An exercise about NumPy arrays, for the tests."""
-    fields = {
-        "name": "outer",
-        "title": "Outer product",
-        "difficulty": 2,
-        "minutes": 4,
-        "why": "It is the product that a linear layer's gradient is made of.",
-        "task": "Return all products.",
-        "stub": '\n    def outer(a, b):\n        """All products."""\n        ...  # your code\n',
-        "reference": _outer,
-        "cases": lambda: [(np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])), (np.ones(3), np.arange(2.0))],
-        "hints": ("Shapes?", "Broadcast.", "`a[:, ____] * b`"),
-        "mistakes": [
-            Mistake("transposed", lambda a, b: b[:, None] * a, "Rows and columns are swapped."),
-            Mistake("elementwise", lambda a, b: a * b, "That needs arrays of one length."),
-            Mistake("inner", lambda a, b: a @ b, "That is the inner product, a single number."),
-        ],
-    }
-    return Exercise(**(fields | changes))
-
-
-def make_value(**changes):
-    """An exercise that asks for a value."""
-    fields = {
-        "name": "answer",
-        "stub": "answer = ...  # your number",
-        "reference": 42,
-        "cases": None,
-        "mistakes": [
-            Mistake("half", 21, "That is one half."),
-            Mistake("double", lambda: 84, "That is twice as much."),
-            Mistake("minus", -42, "The sign is wrong."),
-        ],
-    }
-    return make(**(fields | changes))
-
-
 def test_stub_with_other_comments_docstring_and_layout_is_still_untouched():
     def outer(
         a,
@@ -372,13 +322,13 @@ def test_wrong_number_of_arguments_is_explained():
 
 def test_wanted_shape_and_values_are_shown():
     assert "its shape is (3,), wanted (2, 3)" in make().check(lambda a, b: np.zeros(3)).message
-    message = make().check(lambda a, b: _outer(a, b) + 1).message
+    message = make().check(lambda a, b: outer(a, b) + 1).message
     assert "6 of its 6 values differ; the first, at index (0, 0), is 4, wanted 3" in message
     assert "`a` = a float64 NumPy array of shape (2,)" in message
 
 
 def test_second_case_can_be_the_one_that_fails():
-    assert "In case 2 of 2" in make().check(lambda a, b: _outer(a, b) if len(a) == 2 else a).message
+    assert "In case 2 of 2" in make().check(lambda a, b: outer(a, b) if len(a) == 2 else a).message
 
 
 @pytest.mark.parametrize("container", [np.array, torch.tensor, list])
@@ -404,7 +354,7 @@ def test_shared_cases_survive_an_answer_that_changes_them():
         return a
 
     assert exercise.check(vandal).outcome is Outcome.WRONG
-    assert exercise.check(_outer).outcome is Outcome.CORRECT
+    assert exercise.check(outer).outcome is Outcome.CORRECT
 
 
 def test_network_as_argument_is_copied_and_not_compared():
@@ -418,7 +368,7 @@ def test_missing_data_is_nobodys_fault():
     def absent():
         raise FileNotFoundError("pictures.zip is not there")
 
-    result = make(cases=absent).check(_outer)
+    result = make(cases=absent).check(outer)
     assert result.outcome is Outcome.CANNOT_BE_CHECKED
     assert "not your fault" in result.message
     assert "pictures.zip" in result.message
@@ -426,19 +376,11 @@ def test_missing_data_is_nobodys_fault():
 
 def test_broken_reference_is_nobodys_fault(capsys):
     exercise = make(reference=lambda a, b: 1 / 0)
-    assert exercise.check(_outer).outcome is Outcome.CANNOT_BE_CHECKED
+    assert exercise.check(outer).outcome is Outcome.CANNOT_BE_CHECKED
     broken = make_value(reference=lambda: 1 / 0)
     assert broken.check(3).outcome is Outcome.CANNOT_BE_CHECKED
     assert broken.use(3) == 3
     assert "go on with your answer" in capsys.readouterr().out
-
-
-def test_interrupt_passes_through():
-    def interrupted(a, b):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        make().check(interrupted)
 
 
 def test_use_goes_on_with_what_is_right(capsys):
@@ -492,7 +434,7 @@ def test_solution_of_a_value_is_an_assignment():
 
 def test_result_says_its_outcome_without_colour():
     exercise = make()
-    seen = {exercise.check(a)._repr_html_()[:300] for a in (_outer, 3, ...)}
+    seen = {exercise.check(a)._repr_html_()[:300] for a in (outer, 3, ...)}
     assert len(seen) == 3
     html = exercise.check(lambda a, b: "<script>`x`")._repr_html_()
     assert "✗ Not right yet" in html
