@@ -9,6 +9,7 @@ import re
 import secrets
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -23,19 +24,25 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def data_dir() -> Path:
-    """Folder for the reader's files: answers, annotations, ladder, caches. It exists and can be written.
+    """Folder for the reader's files: answers, annotations, ladder, caches. It exists.
 
-    The first of these that can be written: the folder named by the environment variable ``LECTUREKIT_DATA``
-    (an error if that one cannot be written), ``data/`` of the checkout, the user's data folder (a read-only
-    checkout or an installed package), a temporary folder (a machine without a home).
+    The first of these that can be written: the folder named by the environment variable ``LECTUREKIT_DATA``,
+    ``data/`` of the checkout, the user's data folder (a read-only checkout or an installed package), a
+    temporary folder (a machine without a home). A folder that is named, is there and cannot be written is
+    taken all the same, with a warning: what it holds can be read.
+
+    Raises:
+        ValueError: ``LECTUREKIT_DATA`` names a folder that cannot be made.
     """
     named = os.environ.get("LECTUREKIT_DATA")
     if named:
         folder = Path(named).expanduser().absolute()
         if not _writable(folder):
-            raise ValueError(
-                f"LECTUREKIT_DATA is {named!r}, where nothing can be written; name another folder"
-            )
+            if not folder.is_dir():
+                raise ValueError(
+                    f"LECTUREKIT_DATA is {named!r}, where nothing can be written; name another folder"
+                )
+            warnings.warn(f"in LECTUREKIT_DATA, {named!r}, nothing can be written, only read", stacklevel=2)
         return folder
     candidates = [Path(platformdirs.user_data_dir("lecturekit", appauthor=False))]
     if (ROOT / "notebooks").is_dir():

@@ -20,8 +20,12 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from ..kit import records
+from ..kit.checks import number, shortened
 from ..kit.storage import data_dir
 from ..plots import PALETTE, STYLE
+
+#: Thirty years of work on one label; a larger number is a slip, and no plot has room for it.
+MAX_SECONDS = 10**9
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Row:
     Attributes:
         chapter: name of the notebook, such as ``"05_class_activation_maps"``.
         label: kind of label, such as ``"image class"``. With `chapter` it identifies the row.
-        seconds: seconds of annotation for one label, at least 0.
+        seconds: seconds of annotation for one label, at least 0, at most `MAX_SECONDS`.
         quality: what was reached, 0 to 1.
         measure: what `quality` is, such as ``"mean IoU"``. Compare rows of one measure only.
         note: where the seconds come from, or what else a reader should know.
@@ -49,22 +53,27 @@ class Row:
     def __post_init__(self) -> None:
         for name in ("chapter", "label", "measure"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
-                raise ValueError(f"{name} must be a text that is not empty, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must be a text that is not empty, got {shortened(getattr(self, name))}"
+                )
         if not isinstance(self.note, str):
-            raise TypeError(f"note must be a text, got {self.note!r}")
-        for name, most, wanted in (("seconds", math.inf, "at least 0"), ("quality", 1.0, "in 0..1")):
-            value = _number(name, getattr(self, name))
-            if not (0 <= value <= most and math.isfinite(value)):
-                raise ValueError(f"{name} must be a number {wanted}, got {value!r}")
-            object.__setattr__(self, name, value)
+            raise TypeError(f"note must be a text, got {shortened(self.note)}")
+        for name in ("chapter", "label", "measure", "note"):
+            if any("\ud800" <= letter <= "\udfff" for letter in getattr(self, name)):
+                raise ValueError(
+                    f"{name} must be Unicode that can be saved, got {shortened(getattr(self, name))}"
+                )
+        for name, most in (("seconds", MAX_SECONDS), ("quality", 1)):
+            object.__setattr__(self, name, _number(name, getattr(self, name), most))
 
 
-def _number(name: str, value: object) -> float:
+def _number(name: str, value: object, most: float) -> float:
     """`value` as a float; a NumPy number or a tensor of one element will do, a bool or a text will not."""
-    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    return float(value)
+        raise TypeError(f"{name} must be a number, got {shortened(value)}")
+    return number(name, value, 0, most)
 
 
 class Table(tuple):
@@ -121,23 +130,23 @@ def remove(chapter: str, label: str | None = None) -> None:
 
 def table() -> Table:
     """All rows by chapter, the cheapest label of a chapter first."""
-    with records.locked(path()):
-        return Table(sorted(_load(), key=lambda r: (r.chapter, r.seconds, r.label)))
+    with records.locked(path(), reading=True) as writable:
+        return Table(sorted(_load(writable), key=lambda r: (r.chapter, r.seconds, r.label)))
 
 
 def _save(rows: Sequence[Row]) -> None:
     records.write(path(), {"version": 1, "rows": [asdict(row) for row in rows]})
 
 
-def _load() -> list[Row]:
+def _load(writable: bool = True) -> list[Row]:
     """Rows of the file. A file with damage is set aside, and what is sound in it goes into a new one."""
-    content = records.read(path())
+    content = records.read(path(), writable)
     if content is None:
         return []
     entries = content.get("rows") if isinstance(content, dict) else None
     rows = [_row(entry) for entry in entries] if isinstance(entries, list) else [None]
     sound = [row for row in rows if row is not None]
-    if len(sound) < len(rows):
+    if len(sound) < len(rows) and writable:
         records.set_aside(path())
         _save(sound)
     return sound
@@ -205,7 +214,7 @@ def _draw_points(axis: Axes, rows: Sequence[Row], k: int) -> None:
         edgecolor="black",
         s=60,
         zorder=3,
-        label=rows[0].measure,
+        label=rows[0].measure.replace("$", r"\$"),  # no formula
     )
 
 
@@ -221,7 +230,7 @@ def _write_labels(axis: Axes, rows: Sequence[Row]) -> None:
     beside = axis.transData + ScaledTranslation(9 / 72, 0, axis.figure.dpi_scale_trans)
     for row, height in zip(rows, _spread([(r.seconds, r.quality) for r in rows]), strict=True):
         axis.annotate(
-            f"{row.label} ({row.chapter.split('_')[0]})",
+            f"{row.label} ({row.chapter.split('_')[0]})".replace("$", r"\$"),  # no formula
             (row.seconds, row.quality),
             xytext=(row.seconds, height),
             textcoords=beside,

@@ -57,8 +57,8 @@ def checked_record(record: object, size: tuple[int, int], classes: int) -> dict:
     if not isinstance(by, str) or not re.fullmatch(r"[a-z0-9]{0,32}", by):
         raise ValueError("by must be a name of at most 32 small letters and digits")
     name = record.get("id")
-    if not isinstance(name, str) or not 1 <= len(name) <= 64:
-        raise ValueError("id must be a text of 1 to 64 characters")
+    if not isinstance(name, str) or not 1 <= len(name) <= 64 or not name.isprintable():
+        raise ValueError("id must be a printable text of 1 to 64 characters")
     label = None if label is None else shapes.checked(label, size, classes)
     if label is not None and label["id"] != name:
         raise ValueError(f"id of the record must be that of its label, {label['id']!r}")
@@ -115,8 +115,8 @@ class LabelFile:
         """
         if not self.path.exists():
             return [], ""
-        with records.locked(self.path):
-            return self._read()
+        with records.locked(self.path, reading=True) as writable:
+            return self._read(writable)
 
     def save(self, ours: list[dict]) -> tuple[list[dict], str]:
         """Merge records into the file; gives all that are in it now, and what to tell the reader (or "").
@@ -135,23 +135,27 @@ class LabelFile:
         about = {"key": self.key, "picture": self.picture, "size": list(self.size)}
         return {"version": 1, **about, "classes": list(self.classes), "records": merged}
 
-    def _read(self) -> tuple[list[dict], str]:
+    def _read(self, writable: bool = True) -> tuple[list[dict], str]:
         """As `load`, with the lock held. What cannot be read is set aside first, whole."""
         existed = self.path.exists()
-        content = records.read(self.path)
+        content = records.read(self.path, writable)
         if existed and not self.path.exists():  # records.read has set it aside
             return [], _aside(self.path)
         if content is None and not existed:
             return [], ""
         listed = content.get("records") if isinstance(content, dict) else None
         if not isinstance(listed, list):
-            records.set_aside(self.path)
-            return [], _aside(self.path)
+            return [], self._put_aside(writable)
         self._must_fit(content)
         good, faults = sift(listed, lambda record: checked_record(record, self.size, len(self.classes)))
-        if faults:
-            records.set_aside(self.path)
-        return merge(good), _aside(self.path) if faults else ""
+        return merge(good), self._put_aside(writable) if faults else ""
+
+    def _put_aside(self, writable: bool) -> str:
+        """Set the damaged file aside if that can be done; gives what to tell the reader."""
+        if not writable:
+            return f"{self.path.name} could not be read as it is, and nothing can be written beside it."
+        records.set_aside(self.path)
+        return _aside(self.path)
 
     def _must_fit(self, content: dict) -> None:
         wanted = {"key": self.key, "picture": self.picture, "size": list(self.size)}

@@ -1,5 +1,6 @@
 """JSON files that several notebooks write: damage, locks, failed writes."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -8,6 +9,9 @@ import warnings
 import pytest
 
 from lecturekit.kit import records
+
+if os.name != "nt":
+    import fcntl
 
 
 @pytest.fixture
@@ -104,3 +108,82 @@ def test_lock_dies_with_its_holder(path, monkeypatch):
     assert worker.exitcode == 1
     with warnings.catch_warnings(), records.locked(path):
         assert records.read(path) is None
+
+
+def test_a_folder_first_locked_by_the_system_can_be_locked_without(path, monkeypatch):
+    """The file of the system's lock stays; to the other sort of lock any file is a lock that is held."""
+    monkeypatch.setattr(records, "PATIENCE", 0.5)
+    for _ in range(2):
+        with records.locked(path):
+            records.write(path, [1])
+        with monkeypatch.context() as without:
+            without.setattr(records, "_has_locks", lambda _: False)
+            with records.locked(path):
+                records.write(path, [2])
+            with records.locked(path), pytest.raises(TimeoutError), records.locked(path):
+                pytest.fail("two hold the lock")
+    assert records.read(path) == [2]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="flock is POSIX's")
+def test_a_system_without_flock_is_noticed(path, monkeypatch):
+    path.parent.mkdir()
+
+    def absent(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    assert records._has_locks(path)
+    monkeypatch.setattr(fcntl, "flock", absent)
+    assert not records._has_locks(path)
+    with records.locked(path):
+        assert path.with_name(".things.json.soft-lock").exists()
+    monkeypatch.setattr(records, "fcntl", None)
+    assert not records._has_locks(path)
+
+
+def test_reading_needs_no_lock_where_nothing_can_be_written(path, monkeypatch):
+    records.write(path, {"kept": 1})
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(records.FileLock, "acquire", refused)
+    with records.locked(path, reading=True) as writable:
+        assert not writable
+        assert records.read(path, writable) == {"kept": 1}
+    with pytest.raises(PermissionError), records.locked(path):
+        pytest.fail("nobody can lock it")
+    path.write_text("{")
+    with pytest.warns(UserWarning, match="nothing can be written beside it"):
+        assert records.read(path, writable=False) is None
+    assert path.read_text() == "{"
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can become another user")
+def test_a_folder_of_another_user_is_read(path):
+    records.write(path, {"kept": 1})
+    path.parent.chmod(0o555)
+    for folder in path.parent.parents:
+        if not folder.stat().st_mode & 0o001:
+            pytest.skip("the folder cannot be reached by another user")
+    process = multiprocessing.get_context("fork").Process(target=_read_as_nobody, args=(path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def _read_as_nobody(path):
+    os.seteuid(65534)
+    with records.locked(path, reading=True) as writable:
+        content = records.read(path, writable)
+    os._exit(0 if (writable, content) == (False, {"kept": 1}) else 1)
+
+
+def test_numbers_and_bytes_that_python_refuses_do_not_take_the_rest_with_them(path):
+    path.parent.mkdir()
+    path.write_bytes(b'\xef\xbb\xbf{"sound": 1, "digits": ' + b"9" * 5000 + b', "bytes": "\xff"}')
+    content = records.read(path)
+    assert content["sound"] == 1
+    assert content["digits"] == float("inf")
+    with pytest.raises(UnicodeEncodeError):
+        content["bytes"].encode()

@@ -50,6 +50,13 @@ def test_a_named_folder_that_cannot_be_written_is_an_error(monkeypatch, tmp_path
         data_dir()
 
 
+def test_a_named_folder_that_can_only_be_read_is_taken_with_a_warning(monkeypatch, tmp_path):
+    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
+    monkeypatch.setattr(storage, "_writable", lambda _: False)
+    with pytest.warns(UserWarning, match="nothing can be written"):
+        assert data_dir() == tmp_path
+
+
 def test_order_checkout_then_user_then_temporary(unset, tmp_path):
     checkout, user = tmp_path / "checkout", tmp_path / "user"
     (checkout / "notebooks").mkdir(parents=True)

@@ -145,6 +145,64 @@ def test_other_json_is_set_aside(content):
     assert ladder.path().with_name("ladder.damaged-1.json").read_text() == content
 
 
+BAD_ROWS = {
+    "400 digits": b'"seconds": ' + b"9" * 400,
+    "5000 digits": b'"seconds": ' + b"9" * 5000,
+    "beyond floats": b'"seconds": 1e999',
+    "too much for a plot": b'"seconds": 1e300',
+    "NaN": b'"quality": NaN',
+    "lone surrogate": b'"label": "\\ud800"',
+    "lone surrogate in a note": b'"note": "\\udfff"',
+    "no UTF-8": b'"measure": "\xff\xfe"',
+    "a list": b'"chapter": [1]',
+    "deep": b'"note": ' + b"[" * 500 + b"]" * 500,
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_one_bad_row_never_blocks_the_ladder(name):
+    put(A, B)
+    text = ladder.path().read_bytes()
+    bad = b'{"chapter": "c", "label": "l", "seconds": 1, "quality": 0.5, "measure": "m", "note": "", '
+    ladder.path().write_bytes(text.replace(b'"rows": [', b'"rows": [' + bad + BAD_ROWS[name] + b"},", 1))
+    with pytest.warns(UserWarning, match="damaged-1"):
+        assert list(ladder.table()) == [A, B]
+    put(C)
+    assert list(ladder.table()) == [C, A, B]
+    ladder.plot().canvas.draw()
+
+
+@pytest.mark.parametrize(
+    "row", [("c", "\ud800", 1, 0.5, "m"), ("c", "l", 10**400, 0.5, "m"), ("c", "l", 1e10, 0.5, "m")]
+)
+def test_a_row_that_could_not_be_kept_is_refused_at_once(row):
+    put(A)
+    with pytest.raises(ValueError, match=r"label|seconds") as caught:
+        ladder.add(*row)
+    assert len(str(caught.value)) < 200
+    assert list(ladder.table()) == [A]
+
+
+def test_dollars_are_no_formula():
+    put(Row("c", "$\\no{formula$", 5, 0.5, "$\\frac$"))
+    ladder.plot().canvas.draw()
+
+
+def test_a_ladder_that_cannot_be_written_is_read(monkeypatch):
+    put(A, B)
+    text = ladder.path().read_text().replace('"quality": 0.6', '"quality": 6')
+    ladder.path().write_text(text)
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(ladder.records.FileLock, "acquire", refused)
+    assert list(ladder.table()) == [B]
+    assert ladder.path().read_text() == text
+    with pytest.raises(PermissionError):
+        put(C)
+
+
 def test_sound_rows_of_a_damaged_file_are_saved():
     put(A, B)
     content = json.loads(ladder.path().read_text())
