@@ -1,9 +1,10 @@
 """`jupyter lab` as a reader starts it: the first notebook in front, token on, nothing but this machine."""
 
+import importlib.metadata
 import json
 import os
 import re
-import runpy
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from traitlets.config import Config
 
 from lecturekit.kit.storage import ROOT
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
     not (ROOT / "notebooks").is_dir(), reason="an installed copy has no notebooks"
 )
 
-START = "/lab/tree/notebooks/00_start_here.ipynb"
+START = "/lab/tree/work/00_start_here.ipynb"
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def test_in_the_course_the_first_notebook_is_in_front(tmp_path):
         base = f"http://127.0.0.1:{parts.port}"
         with pytest.raises(urllib.error.HTTPError, match="403"):
             get(f"{base}/api/contents")
-        found = json.loads(get(f"{base}/api/contents/notebooks/00_start_here.ipynb?content=0&token={token}"))
+        found = json.loads(get(f"{base}/api/contents/work/00_start_here.ipynb?content=0&token={token}"))
         assert found["type"] == "notebook"
 
         page = get(f"{base}/lab?token={token}")
@@ -115,29 +115,16 @@ def test_elsewhere_jupyterlab_is_as_it_was(tmp_path):
         assert urlsplit(address).path == "/lab"
 
 
-@pytest.mark.parametrize(
-    ("started_in", "arguments", "opens"),
-    [
-        ("course", [], START),
-        ("course", ["--no-browser", "--port=8899"], START),
-        ("course/notebooks", [], "/lab/tree/00_start_here.ipynb"),
-        (".", [], None),
-        (".", ["course"], START),
-        (".", ["--notebook-dir=course"], START),
-        (".", ["--ServerApp.root_dir=course"], START),
-        ("course", ["--ServerApp.root_dir=../other"], None),
-        ("course", ["../other"], None),
-        (".", ["other/mine.ipynb"], None),
-    ],
-)
-def test_settings_follow_the_folder_that_is_shown(tmp_path, monkeypatch, started_in, arguments, opens):
-    for file in ("course/notebooks/00_start_here.ipynb", "other/mine.ipynb"):
-        (tmp_path / file).parent.mkdir(parents=True)
-        (tmp_path / file).touch()
-    monkeypatch.chdir(tmp_path / started_in)
-    monkeypatch.setattr(sys, "argv", ["jupyter-lab", *arguments])
-    config = Config()
-    runpy.run_path(str(ROOT / "jupyter" / "jupyter_lab_config.py"), {"get_config": lambda: config})
-    assert config.LabApp.get("default_url") == opens
-    assert ("news_url" in config.LabApp) == (opens is not None)
-    assert set(config) <= {"LabApp"}, "token, address and the rest stay JupyterLab's own"
+@pytest.mark.parametrize("arguments", [["--notebook-dir", "{course}"], ["--ServerApp.root_dir={course}"]])
+def test_the_course_named_from_elsewhere(tmp_path, arguments):
+    course = tmp_path / "my course"
+    (course / "work").mkdir(parents=True)
+    shutil.copy(ROOT / "notebooks" / "00_start_here.ipynb", course / "work")
+    with lab(tmp_path, tmp_path, *(part.format(course=course) for part in arguments)) as address:
+        assert urlsplit(address).path == START
+
+
+def test_nothing_of_an_administrator_is_replaced():
+    files = importlib.metadata.files("lecturekit") or []
+    settings = [f for f in files if "etc/jupyter" in f.as_posix() or "share/jupyter" in f.as_posix()]
+    assert [f.name for f in settings] == ["lecturekit.json"]

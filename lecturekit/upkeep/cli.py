@@ -10,15 +10,66 @@ from typing import Annotated
 
 import typer
 
-from .. import benchmarks
+from .. import __version__, benchmarks
 from ..kit.storage import ROOT
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="From Class to Pixels: tools.",
 )
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Say which edition this is.")] = False,
+) -> None:
+    """From Class to Pixels: tools."""
+    if version:
+        typer.echo(__version__)
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        typer.echo("First: `lecturekit doctor` looks at this machine, `lecturekit start` opens the course.")
+
+
+@app.command()
+def start(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where the copies go; in a clone of the course, the clone.")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open JupyterLab; else only make the copies.")] = True,
+) -> None:
+    """Copy the notebooks to a folder of your own and open the first one in JupyterLab."""
+    from . import copies
+
+    if folder is None:
+        folder = ROOT if (ROOT / "notebooks").is_dir() else Path("from-class-to-pixels")
+    try:
+        first = copies.start(folder)
+    except OSError as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"{first}")
+    if browser:
+        try:
+            from jupyterlab.labapp import main as open_lab
+        except ImportError as error:
+            raise typer.BadParameter("JupyterLab is missing: python -m pip install jupyterlab") from error
+        raise typer.Exit(open_lab([f"--ServerApp.root_dir={folder.resolve()}"]))
+
+
+@app.command()
+def update(
+    folder: Annotated[Path, typer.Argument(help="With the copies.")] = ROOT / "work",
+) -> None:
+    """Bring a new edition of the notebooks into your copies; what you wrote stays."""
+    from . import copies
+
+    try:
+        changes = copies.update(folder)
+    except FileNotFoundError as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo("\n".join(map(str, changes)) or "your copies are of this edition")
 
 
 @app.command()
@@ -40,8 +91,10 @@ def refresh(
     """Run notebooks and write them back with lean outputs; a notebook with a fault stays as it was."""
     from .refresh import Refused, refresh
 
-    refused = 0
-    for path in notebooks or sorted((ROOT / "notebooks").glob("*.ipynb")):
+    refused, notebooks = 0, notebooks or sorted((ROOT / "notebooks").glob("*.ipynb"))
+    if not notebooks:
+        raise typer.BadParameter("there are no notebooks here: this is for a clone of the course")
+    for path in notebooks:
         try:
             typer.echo(f"{path.name}: {refresh(path, timeout) / 1000:.0f} KB")
         except Refused as error:
@@ -58,6 +111,8 @@ def pins(
     """Write the tested set of versions to constraints.txt and to pyproject.toml."""
     from .pins import disagreements, repin
 
+    if not (ROOT / "constraints.txt").is_file():
+        raise typer.BadParameter("there is no constraints.txt here: this is for a clone of the course")
     if not check:
         try:
             repin(ROOT, upgrade=upgrade)

@@ -20,7 +20,12 @@ from pathlib import Path
 PYTHON = ((3, 11), (3, 14))
 #: Free disk below which features, annotations and downloads will not fit.
 FREE_BYTES = 1_000_000_000
-INSTALL = "run `uv sync` in the course's folder, or `python -m pip install -c constraints.txt -e .`"
+_CLONE = (Path(__file__).resolve().parents[2] / "constraints.txt").is_file()
+INSTALL = (
+    "run `uv sync` in the course's folder, or `python -m pip install -c constraints.txt -e .`"
+    if _CLONE
+    else "run `python -m pip install --force-reinstall lecturekit`"
+)
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,12 @@ def _examined(check: Callable[[], Finding]) -> Finding:
 
 def main() -> int:
     """Print the report; returns the exit code, 1 where the course cannot run."""
-    found = report()
-    print(found)
+    findings = {}
+    for name, check in CHECKS.items():
+        findings[name] = _examined(check)
+        print("\n".join(_lines(name, findings[name], details=True)), flush=True)  # as soon as it is known
+    found = Report(findings)
+    print(found.verdict)
     return 0 if found.ok else 1
 
 
@@ -241,7 +250,11 @@ def check_disk() -> Finding:
     """Enough room for what the notebooks compute once and keep."""
     from ..kit.storage import data_dir
 
-    free, wanted = shutil.disk_usage(data_dir()).free, f"{FREE_BYTES / 1e9:.0f} GB"
+    try:
+        folder = data_dir()
+    except ValueError as error:  # the check of the data folder says what to do
+        return _missing("not looked at: there is no data folder", "see Data folder", str(error))
+    free, wanted = shutil.disk_usage(folder).free, f"{FREE_BYTES / 1e9:.0f} GB"
     detail = f"{free / 1e9:.1f} GB"
     if free < FREE_BYTES:
         return _problem(

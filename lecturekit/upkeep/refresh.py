@@ -75,7 +75,10 @@ def execute(
         store_widget_state=False,
     )
     # A kernel called python3 in the user's own folder may belong to another Python.
-    client.create_kernel_manager().kernel_spec.argv = _KERNEL
+    spec = client.create_kernel_manager().kernel_spec
+    if spec is None:
+        raise Refused("no kernel named python3 is installed")
+    spec.argv = _KERNEL
     try:
         client.execute(env={**os.environ, **environment})
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:

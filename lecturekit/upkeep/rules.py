@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import dropwhile, takewhile
+from typing import Protocol
 
 from nbformat import NotebookNode
 
@@ -182,13 +183,21 @@ def _without_code(text: str) -> str:
     return re.sub(r"```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$", "", text, flags=re.DOTALL)
 
 
+class Rule(Protocol):
+    """A function of a notebook that says what is amiss with it."""
+
+    __name__: str
+
+    def __call__(self, notebook: NotebookNode, /) -> list[str]: ...
+
+
 #: What outputs must be; `refresh` writes nothing that breaks one of these.
 OUTPUT_RULES = (size, run_in_order, no_errors, no_widget_state, no_machine_traces, images_have_alt_text)
 #: How a notebook teaches.
 TEXT_RULES = (opening, recap, short_cells, links)
 
 
-def complaints(notebook: NotebookNode, rules: tuple[Callable[[NotebookNode], list[str]], ...]) -> list[str]:
+def complaints(notebook: NotebookNode, rules: tuple[Rule, ...]) -> list[str]:
     """What `rules` have to say against a notebook, each complaint with the rule's name before it."""
     return [f"{rule.__name__}: {complaint}" for rule in rules for complaint in rule(notebook)]
 
