@@ -188,7 +188,9 @@ class Rule(Protocol):
 
     __name__: str
 
-    def __call__(self, notebook: NotebookNode, /) -> list[str]: ...
+    def __call__(self, notebook: NotebookNode, /) -> list[str]:
+        """Complaints, each about one place."""
+        ...
 
 
 #: What outputs must be; `refresh` writes nothing that breaks one of these.
