@@ -12,8 +12,8 @@ import scipy.stats
 import torch
 from torch import Tensor, nn
 
-from .evidence._forward import undisturbed
 from .evidence.maps import check_maps, component_boxes, normalise
+from .kit.networks import undisturbed
 from .labels.label_map import IGNORE, checked_label_map
 
 Array = np.ndarray | Tensor | Sequence

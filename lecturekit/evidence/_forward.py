@@ -1,4 +1,4 @@
-"""One forward pass of somebody else's network, watched and left as it was.
+"""One forward pass of somebody else's network, watched.
 
 `watch` runs a network and remembers the few calls that follow its last feature map: the pool, the flattening,
 the linear layer. That is how :mod:`lecturekit.evidence` finds a head, whether its pool is a module,
@@ -7,9 +7,10 @@ the linear layer. That is how :mod:`lecturekit.evidence` finds a head, whether i
 
 from __future__ import annotations
 
+import copy
 import difflib
-import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -18,12 +19,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-#: A head is a handful of calls, unless the picture is so small that a whole stage has one position. Where
-#: more than these follow the last feature map (a transformer), none are kept.
+#: A head is a handful of calls. Where more than these follow the last feature map (a transformer), none are
+#: kept.
 MAX_TAIL = 200
 
 #: The functions that average a feature map, as they are called from Python.
 POOLS = frozenset({F.adaptive_avg_pool2d, F.avg_pool2d, torch.mean, Tensor.mean})
+_POOLS_OF_ANY_KIND = POOLS | {F.adaptive_max_pool2d, F.max_pool2d, torch.amax, Tensor.amax}
+
+#: What an exported network calls, under the names by which others call it.
+_ALIASES = {
+    torch.ops.aten.adaptive_avg_pool2d.default: F.adaptive_avg_pool2d,
+    torch.ops.aten.avg_pool2d.default: F.avg_pool2d,
+    torch.ops.aten.conv2d.default: F.conv2d,
+    torch.ops.aten.linear.default: F.linear,
+    torch.ops.aten.max_pool2d.default: F.max_pool2d,
+    torch.ops.aten.mean.dim: torch.mean,
+}
 
 
 class Call(NamedTuple):
@@ -36,8 +48,8 @@ class Call(NamedTuple):
 
     @property
     def input(self) -> Any:
-        """The first argument, by whichever way it was passed."""
-        return self.args[0] if self.args else self.kwargs.get("input")
+        """The first argument, by whichever way it was passed; of an einsum, the first operand."""
+        return _first(self.args, self.kwargs)
 
     @property
     def given(self) -> dict[str, Any]:
@@ -46,31 +58,103 @@ class Call(NamedTuple):
         return dict(zip(names, self.args, strict=False)) | self.kwargs
 
 
+def _first(args: tuple, kwargs: dict[str, Any]) -> Any:
+    if not args:
+        return kwargs.get("input")
+    return args[1] if isinstance(args[0], str) and len(args) > 1 else args[0]
+
+
 class Tail(TorchFunctionMode):
-    """Keeps the calls of a forward pass from the last one that took a feature map (several positions) on."""
+    """Keeps the calls of a forward pass from the first that took its last feature map on.
+
+    A feature map has several positions. Where pictures are so small that the last stage has only one, that
+    stage's output cannot be told from a vector by its shape; `late` then begins at the pool.
+
+    Attributes:
+        calls: the calls since the last feature map of several positions was taken, as fields of a `Call`.
+        late: the calls since the last pool, or else the last flattening, of a map of one position.
+    """
 
     def __init__(self):
         super().__init__()
-        self.calls: list[tuple] = []  # the fields of a Call; making hundreds of those would take time
+        self.calls: list[tuple] = []  # making hundreds of Calls would take time
+        self.late: list[tuple] = []
+        self._map: Tensor | None = None
+        self._version = -1
+        self._start: tuple | None = None
+        self._slid = False
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **kwargs) if kwargs else function(*args)
-        # Hundreds of calls pass here: the usual one, of a tensor that is a feature map, is told first.
         x = args[0] if args else None
-        if type(x) is Tensor and type(result) is Tensor and x.ndim == 4 and is_feature_map(x):
-            self.calls = [(function, args, kwargs or {}, result)]
+        # Hundreds of calls pass here: the usual one, of a tensor that is a feature map, is told first.
+        plain = type(x) is Tensor and x.ndim == 4 and is_feature_map(x)
+        version = _version(x) if plain else -1
+        result = function(*args, **kwargs) if kwargs else function(*args)
+        if plain and type(result) is Tensor:
+            self._restart(x, version, (function, args, kwargs or {}, result))
         elif tensors_in(result):  # else a question (shape), no step of the pass
-            self._step(function, args, kwargs or {}, result)
+            self._step((function, args, kwargs or {}, result))
         return result
 
-    def _step(self, function: Callable, args: tuple, kwargs: dict[str, Any], result: Any) -> None:
-        call = (function, args, kwargs, result)
-        if any(map(is_feature_map, tensors_in(args[0] if args else kwargs.get("input")))):
-            self.calls = [call]
-        elif 0 < len(self.calls) < MAX_TAIL:
+    def _restart(self, x: Tensor, version: int, call: tuple) -> None:
+        """Begin anew with `call`, unless it takes the very map that the tail began with (a second branch)."""
+        if x is self._map and version == self._version and 0 < len(self.calls) < MAX_TAIL:
+            self.calls.append(call)
+            return
+        self.calls, self.late = [call], []
+        self._map, self._version, self._start, self._slid = x, version, call, False
+
+    def _step(self, call: tuple) -> None:
+        inputs = tensors_in(_first(call[1], call[2]))
+        maps = [x for x in inputs if is_feature_map(x)]
+        if maps:
+            self._restart(maps[0], _version(maps[0]), call)
+            return
+        if 0 < len(self.calls) < MAX_TAIL:
             self.calls.append(call)
         else:
             self.calls = []
+        self._step_of_one_position(call, inputs)
+
+    def _step_of_one_position(self, call: tuple, inputs: tuple[Tensor, ...]) -> None:
+        function = _ALIASES.get(call[0], call[0])
+        maps = [x for x in inputs if x.ndim == 4 and x.is_floating_point()]
+        flattens = not self.late and all(x.ndim < 4 for x in tensors_in(call[3]))
+        if maps and (flattens or function in _POOLS_OF_ANY_KIND):
+            self.late = [call]
+        elif 0 < len(self.late) < MAX_TAIL:
+            self.late.append(call)
+        self._slid |= function is F.conv2d and Call(*call).given["weight"].shape[2:].numel() > 1
+
+    def head(self, network: nn.Module) -> list[Call]:
+        """The calls from the last feature map to the answer; none if there is no short tail."""
+        calls, late = (
+            [Call(_ALIASES.get(c[0], c[0]), *c[1:]) for c in part] for part in (self.calls, self.late)
+        )
+        if not late:
+            return calls
+        # Features of one position and no pooled ones: a window still slid to them, or over them.
+        start = Call(*self._start) if self._start else None
+        if self._slid or start is None or _slides(start._replace(function=_ALIASES.get(start[0], start[0]))):
+            return late
+        return calls
+
+
+def _slides(call: Call) -> bool:
+    """Whether `call` is a window or slice of a feature map, and neither a head's first layer nor its pool."""
+    if call.function is Tensor.__getitem__:
+        return (
+            isinstance(call.result, Tensor) and call.result.ndim == 4
+        )  # padding for attention, cut off again
+    if call.function is F.max_pool2d:
+        kernel = call.args[1] if len(call.args) > 1 else call.kwargs["kernel_size"]
+        return max(kernel if isinstance(kernel, tuple | list) else (kernel,)) <= 3
+    return call.function is F.conv2d and not is_dense(call)
+
+
+def _version(x: Tensor) -> int:
+    """A number that grows with every change in place; unknown (-1) under ``inference_mode``."""
+    return -1 if x.is_inference() else x._version
 
 
 def watch(network: nn.Module, images: Tensor) -> tuple[Any, list[Call]]:
@@ -88,7 +172,7 @@ def watch(network: nn.Module, images: Tensor) -> tuple[Any, list[Call]]:
     if blocks.hid_the_end:
         with Tail() as tail:
             output = network(images)
-    return output, [Call(*fields) for fields in tail.calls]
+    return output, tail.head(network)
 
 
 class _Unwatched:
@@ -96,16 +180,19 @@ class _Unwatched:
 
     def __init__(self, tail: Tail):
         self.tail = tail
+        self.thread = threading.get_ident()  # another thread may run the same network meanwhile
         self.inside: nn.Module | None = None
         self.hid_the_end = False
 
     def enter(self, block: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        if self.inside is None and any(map(is_feature_map, (*args, *kwargs.values()))):
+        if self.thread != threading.get_ident() or self.inside is not None:
+            return
+        if any(map(is_feature_map, (*args, *kwargs.values()))):
             self.inside = block
             self.tail.__exit__(None, None, None)
 
     def leave(self, block: nn.Module, args: tuple, output: Any) -> None:
-        if self.inside is block:
+        if self.thread == threading.get_ident() and self.inside is block:
             self.tail.__enter__()
             self.tail.calls = []  # what was seen before the block is not the network's tail
             self.inside = None
@@ -138,7 +225,9 @@ def is_dense(call: Call) -> bool:
     """Whether `call` is a convolution that sees the whole map at once: a fully connected layer, really."""
     if call.function is not F.conv2d or call.given.get("groups", 1) != 1:
         return False
-    return call.given["input"].shape[2:] == call.given["weight"].shape[2:]
+    stride = call.given.get("stride", 1)  # a larger one is made to slide, on larger pictures
+    once = stride in (1, (1, 1), [1, 1])
+    return once and call.given["input"].shape[2:] == call.given["weight"].shape[2:]
 
 
 def tensors_in(value: Any) -> tuple[Tensor, ...]:
@@ -150,104 +239,88 @@ def tensors_in(value: Any) -> tuple[Tensor, ...]:
     return ()
 
 
-def as_logits(output: Any) -> Tensor:
-    """The logits in what a model returns: a tensor, or an object or dictionary that holds ``logits``."""
-    logits = output.get("logits") if isinstance(output, dict) else getattr(output, "logits", output)
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        met = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(output).__name__
-        raise ValueError(f"model must return logits of shape (B, K), got {met}")
-    return logits
-
-
-@contextmanager
-def undisturbed(model: nn.Module) -> Iterator[nn.Module]:
-    """The module to call inside, in eval mode; afterwards every flag is as it was, also after an error.
-
-    Wrappers that hide Python code from view are taken off: ``DataParallel`` and ``torch.compile``.
-    """
-    while (inside := _wrapped(model)) is not None:
-        model = inside
-    with ExitStack() as stack:
-        if "torch._dynamo" in sys.modules:  # something may be compiled further in; importing it takes seconds
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        training = [module for module in model.modules() if module.training]
-        # Not model.eval(): a network may do more than set flags there, and would not undo it.
-        for module in training:
-            stack.callback(setattr, module, "training", True)
-            module.training = False
-        yield model
-
-
-def _wrapped(model: nn.Module) -> nn.Module | None:
-    """The network inside a ``DataParallel`` or compiled one; None for any other."""
-    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        return model.module
-    return getattr(model, "_orig_mod", None)
-
-
-def check_call(model: Any, images: Any) -> None:
-    """Raise ``TypeError`` or ``ValueError`` if `images` cannot be run through `model`, and say why."""
-    if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
-        raise TypeError(f"model must be a torch module that is not scripted, got {type(model).__name__}")
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        met = f"a {images.dtype} tensor" if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(
-            f"images must be a float tensor (B, 3, H, W), got {met}; try model.preprocess(images)"
-        )
-    if images.ndim != 4 or images.numel() == 0:
-        hint = "; one image needs a batch of one: images[None]" if images.ndim == 3 else ""
-        raise ValueError(f"images must have shape (B, C, H, W), got {tuple(images.shape)}{hint}")
-    weight = next((p for p in model.parameters() if p.is_floating_point()), images)
-    if weight.device != images.device:
-        raise ValueError(f"images are on {images.device}, the model is on {weight.device}; move one of them")
-    if weight.dtype != images.dtype and not torch.is_autocast_enabled(images.device.type):
-        raise ValueError(f"images are {images.dtype} and the model is {weight.dtype}; convert one of them")
-    if not torch.stack(images.aminmax()).isfinite().all():
-        raise ValueError("images must be finite, got NaN or infinite values")
-
-
 def last_feature_map(calls: list[Call]) -> Tensor:
     """What the first call of a tail took: the last feature map; ``ValueError`` if there is none."""
     if not calls:
-        raise _unfollowed()
-    return next(x for x in tensors_in(calls[0].input) if is_feature_map(x))
+        raise unfollowed()
+    inputs = [x for x in tensors_in(calls[0].input) if x.ndim == 4]
+    return max(inputs, key=is_feature_map)  # the first of several positions, or the first
 
 
-def replay(calls: list[Call], leaf: Tensor, network: nn.Module, output: Any) -> Any:
+def replay(calls: list[Call], leaf: Tensor, network: nn.Module, output: Any) -> tuple[Any, list[Tensor]]:
     """`output` computed again by the calls of a tail, with a graph, from `leaf` in place of its feature map.
 
+    Returns:
+        The output, and stand-ins for tensors in it that were made elsewhere, such as earlier features. A
+        score must not depend on them: how they depend on the leaf is not known.
+
     Raises:
-        ValueError: the steps in between cannot all be followed (a custom autograd function, say).
+        ValueError: the steps in between cannot all be followed (a custom autograd function, say), or the
+            output is a map itself.
     """
     # Tensors by identity: `calls` keeps them alive, so no two share an id.
     known: dict[int, Tensor] = {id(p): p for p in (*network.parameters(), *network.buffers())}
+    made = {id(x) for call in calls for x in tensors_in(call.result)}
+    strangers: list[Tensor] = []
+
+    def follow(x: Tensor) -> Tensor:
+        if id(x) not in known:
+            raise unfollowed()
+        return known[id(x)]
+
+    def answer(x: Tensor) -> Tensor:
+        if id(x) in made and _is_map(x):
+            raise ValueError("layer must be named for this network: its answer is a map itself")
+        if id(x) not in known:
+            known[id(x)] = x.detach().clone().requires_grad_(x.is_floating_point())
+            strangers.append(known[id(x)])
+        return known[id(x)]
+
     with torch.enable_grad():
         known[id(last_feature_map(calls))] = leaf.clone()  # a clone, because the tail may work in place
         for call in calls:
-            result = call.function(*_swap(call.args, known), **_swap(call.kwargs, known))
-            known.update(
-                (id(old), new) for old, new in zip(*map(tensors_in, (call.result, result)), strict=True)
-            )
-    return _swap(output, known)
+            result = call.function(*_rebuilt(call.args, follow), **_rebuilt(call.kwargs, follow))
+            pairs = zip(tensors_in(call.result), tensors_in(result), strict=True)
+            known.update((id(old), new) for old, new in pairs)
+        rebuilt = _rebuilt(output, answer)
+    return rebuilt, [x for x in strangers if x.requires_grad]
 
 
-def _swap(value: Any, known: dict[int, Tensor]) -> Any:
-    """`value` with each tensor replaced by the one of today; a tensor of unknown origin is refused."""
+def _is_map(x: Tensor) -> bool:
+    """Whether an answer has several positions, as a segmentation has: ``(B, K, h, w)``, ``(B, K, n)``."""
+    return is_feature_map(x) if x.ndim == 4 else x.ndim > 2 and min(x.shape[1:]) > 1
+
+
+def _rebuilt(value: Any, swap: Callable[[Tensor], Tensor], depth: int = 4) -> Any:
+    """A copy of `value` (a container, a dataclass, any object) with each tensor in it swapped."""
     if isinstance(value, Tensor):
-        if id(value) not in known:
-            raise _unfollowed()
-        return known[id(value)]
-    if isinstance(value, dict):
-        return {key: _swap(v, known) for key, v in value.items()}
-    if type(value) in (tuple, list):
-        return type(value)(_swap(v, known) for v in value)
-    return value
+        return swap(value)
+    if depth == 0 or isinstance(value, type | nn.Module) or callable(value):
+        return value
+    if isinstance(value, tuple | list):
+        items = [_rebuilt(v, swap, depth - 1) for v in value]
+        if all(a is b for a, b in zip(items, value, strict=True)):
+            return value
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    entries = value.items() if isinstance(value, MutableMapping) else ()
+    new = {key: _rebuilt(v, swap, depth - 1) for key, v in entries}
+    names = {*getattr(value, "__dict__", ()), *getattr(type(value), "__slots__", ())}
+    attributes = {n: _rebuilt(getattr(value, n), swap, depth - 1) for n in names if hasattr(value, n)}
+    if not new and all(getattr(value, n) is v for n, v in attributes.items()):
+        return value
+    twin = copy.copy(value)
+    for key, v in new.items():
+        twin[key] = v
+    for name, v in attributes.items():
+        object.__setattr__(twin, name, v)
+    return twin
 
 
-def _unfollowed() -> ValueError:
+def unfollowed() -> ValueError:
+    """The refusal of a network whose head is not understood."""
     return ValueError(
-        "layer must be named for this network: the steps from its last feature map to its answer "
-        "could not be followed (a transformer, for one, goes on with tokens in place of maps)"
+        "layer must be named for this network: the steps from its last feature map to its answer could not "
+        "be followed (tokens in place of maps, as in a transformer; an autograd function written by hand)"
     )
 
 
@@ -255,18 +328,22 @@ def _unfollowed() -> ValueError:
 def cut_at(module: nn.Module) -> Iterator[list[Tensor]]:
     """Inside, nothing before the output of `module` has a graph and everything after it has one.
 
-    Yields a list that holds, after a forward pass, the leaf the graph starts from. The network goes on with a
-    clone of it, so that an in-place activation cannot overwrite what is kept. If the module runs several
-    times in one pass, the last time counts.
+    Yields a list that holds, after a forward pass, the leaf the graph starts from, and the clone of it that
+    the network goes on with, so that an in-place activation cannot overwrite what is kept. If the module runs
+    several times in one pass, the last time counts.
     """
     kept: list[Tensor] = []
+    thread = threading.get_ident()
 
-    def cut(_module: nn.Module, _inputs: tuple, output: Any) -> Tensor:
+    def cut(_module: nn.Module, _inputs: tuple, output: Any) -> Tensor | None:
+        if thread != threading.get_ident():  # another thread runs the same network
+            return None
         if not isinstance(output, Tensor) or not output.is_floating_point():
             raise ValueError(f"layer must put out one float tensor, got {type(output).__name__}")
-        kept[:] = [output.detach().clone() if output.is_inference() else output.detach()]
+        leaf = output.detach().clone() if output.is_inference() else output.detach()
         torch.set_grad_enabled(True)  # the no_grad below puts the mode back
-        return kept[0].requires_grad_().clone()
+        kept[:] = [leaf.requires_grad_(), leaf.clone()]
+        return kept[1]
 
     hook = module.register_forward_hook(cut)
     try:
@@ -276,9 +353,16 @@ def cut_at(module: nn.Module) -> Iterator[list[Tensor]]:
         hook.remove()
 
 
-def find_layer(network: nn.Module, layer: nn.Module | str) -> nn.Module:
-    """The module meant by `layer`, a name as in ``named_modules()`` or the module itself."""
-    named = dict(network.named_modules())
+def find_layer(model: nn.Module, network: nn.Module, layer: nn.Module | str) -> nn.Module:
+    """The module meant by `layer`: a name as in ``named_modules()``, or the module itself.
+
+    Args:
+        model: what the caller holds, perhaps a wrapper, whose names count too.
+        network: the network inside.
+        layer: a name or a module.
+    """
+    named = dict(model.named_modules(remove_duplicate=False))
+    named |= dict(network.named_modules(remove_duplicate=False))
     if isinstance(layer, nn.Module):
         if not any(layer is module for module in named.values()):
             raise ValueError(f"layer is a {type(layer).__name__} that is no part of the model")
@@ -291,49 +375,3 @@ def find_layer(network: nn.Module, layer: nn.Module | str) -> nn.Module:
         ]
         raise ValueError(f"layer {layer!r} is not in the model; there are, for example: {', '.join(fitting)}")
     return named[layer]
-
-
-class GuidedReLU(TorchFunctionMode):
-    """Inside, every ReLU passes back a gradient only where it is positive too (guided back-propagation)."""
-
-    def __init__(self):
-        super().__init__()
-        self.met = False
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        ceiling = _relu_ceiling(function, args, kwargs)
-        if ceiling is None:
-            return function(*args, **kwargs)
-        self.met = True
-        x = args[0] if args else kwargs["input"]
-        y = _Guided.apply(x, ceiling)
-        in_place = function in _IN_PLACE or kwargs.get("inplace", args[-1] is True)
-        return x.copy_(y) if in_place else y
-
-
-_IN_PLACE = frozenset({torch.relu_, Tensor.relu_})
-
-
-def _relu_ceiling(function: Callable, args: tuple, kwargs: dict[str, Any]) -> float | None:
-    """Where a ReLU ends (infinity, or 6), None for any other function."""
-    if function in {F.relu, torch.relu, Tensor.relu, *_IN_PLACE}:
-        return float("inf")
-    if function is F.relu6:
-        return 6.0
-    if function is F.hardtanh:  # nn.ReLU6 is one with the limits 0 and 6
-        given = dict(zip(("input", "min_val", "max_val"), args, strict=False)) | kwargs
-        return float(given.get("max_val", 1.0)) if given.get("min_val", -1.0) == 0 else None
-    return None
-
-
-class _Guided(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, ceiling: float) -> Tensor:
-        ctx.save_for_backward((x > 0) & (x < ceiling))
-        return x.clamp(0, ceiling)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (passed,) = ctx.saved_tensors
-        return gradient.clamp(min=0) * passed, None

@@ -18,7 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._forward import Call, Tail, as_logits, is_pool, undisturbed
+from ..kit.networks import undisturbed
+from ._answers import as_logits
+from ._forward import Call, Tail, is_pool
 
 #: Global pools by name: ``(B, C, h, w) -> (B, C)``.
 POOLS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -312,6 +314,8 @@ def _head_calls(probe: _Probe, logits: Tensor) -> list[Call]:
     if not chain or chain[-1].result is not logits:
         raise _no_head("the last feature map and the answer are not linked by a plain chain of steps")
     first, features = chain[0], chain[0].input
+    if sum(Call(*fields).input is features for fields in probe.calls) > 1:
+        raise _no_head("two steps take the last feature map, as for an average and a maximum")
     if not (_is_global_average(first) or _is_flattening(first) or _is_linear(first)):
         raise _no_head(f"the last feature map of several positions goes into {_name(first)}")
     if features is probe.resized:

@@ -1,0 +1,174 @@
+"""Which axis of a layer's output counts channels? What the network does with the output tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+#: Functions whose first argument is ``(B, C, h, w)``.
+_CHANNELS_FIRST = frozenset({
+    F.adaptive_avg_pool2d, F.adaptive_max_pool2d, F.avg_pool2d, F.batch_norm, F.conv2d, F.conv_transpose2d,
+    F.group_norm, F.instance_norm, F.interpolate, F.max_pool2d, F.pixel_shuffle, F.pixel_unshuffle,
+})  # fmt: skip
+#: Functions whose first argument is ``(..., C)``.
+_CHANNELS_LAST = frozenset({F.linear, F.layer_norm, F.rms_norm})
+_MEANS = frozenset({torch.mean, Tensor.mean, torch.amax, Tensor.amax, torch.sum, Tensor.sum})
+#: Functions that mix positions or tokens: what comes after them says nothing about the axes before.
+_MIXING = frozenset({
+    torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.einsum, torch.softmax, F.softmax,
+    Tensor.softmax, F.scaled_dot_product_attention,
+})  # fmt: skip
+
+#: Names of functions that keep the order of the axes though not their lengths.
+_KEEPING = frozenset({"__getitem__", "cat", "concat", "chunk", "split", "pad", "_pad", "tensor_split"})
+
+#: Modules whose output, if it has four axes, is ``(B, C, h, w)``.
+_MAKERS = (
+    nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm, nn.MaxPool2d, nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,
+)  # fmt: skip
+
+
+class AxisFinder(TorchFunctionMode):
+    """Follows a layer's output, through steps that move its axes, to one that tells which are the channels.
+
+    Attributes:
+        channels: the axis, once it is known; None before, and if nothing has told.
+    """
+
+    def __init__(self, kept: list[Tensor]):
+        super().__init__()
+        self.kept = kept  # filled by the hook of `cut_at`: the leaf, and what the network goes on with
+        self.channels: int | None = None
+        self._start: Tensor | None = None
+        self._known: dict[
+            int, tuple[Tensor, tuple[int, ...]]
+        ] = {}  # a tensor, and where its axes were at first
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = function(*args, **kwargs)
+        if self.kept:
+            if self.kept[1] is not self._start:  # the layer has run, perhaps again
+                self._start, self.channels = self.kept[1], None
+                self._known = {id(self._start): (self._start, (0, 1, 2, 3))}
+            if self.channels is None and isinstance(result, Tensor | tuple | list):
+                self._follow(function, args, kwargs, result)
+        return result
+
+    def _follow(self, function: Callable, args: tuple, kwargs: dict[str, Any], result: Any) -> None:
+        found = next(
+            (self._known[id(x)] for x in _flat((*args, *kwargs.values())) if id(x) in self._known), None
+        )
+        if found is None or function in _MIXING:
+            return
+        x, axes = found
+        if function in _CHANNELS_FIRST:
+            self.channels = axes[1]
+        elif function in _CHANNELS_LAST and (function is F.linear or _norm_of_one_axis(args, kwargs)):
+            self.channels = axes[3]
+        elif function in _MEANS:
+            self.channels = _kept_by_mean(args, kwargs, axes)
+        else:
+            for y in _flat((result,)):
+                self._follow_to(y, function, args[1:], kwargs, x, axes)
+        if self.channels is not None:
+            self._known = {}
+
+    def _follow_to(
+        self,
+        y: Tensor,
+        function: Callable,
+        rest: tuple,
+        kwargs: dict[str, Any],
+        x: Tensor,
+        axes: tuple[int, ...],
+    ) -> None:
+        name = getattr(function, "__name__", "")
+        if y.ndim == 3 and name in {"flatten", "view", "reshape"}:  # two axes became one
+            if y.shape[1] == x.shape[1] and y.shape[2] != x.shape[3]:
+                self.channels = axes[1]
+            elif y.shape[2] == x.shape[3] and y.shape[1] != x.shape[1]:
+                self.channels = axes[3]
+        elif y.ndim == 4 and name in _MOVES:
+            self._known[id(y)] = (y, tuple(axes[k] for k in _MOVES[name](rest, kwargs)))
+        elif (
+            y.ndim == 4 and name != "__get__" and (y.shape == x.shape or name in _KEEPING)
+        ):  # x.mT is got, too
+            self._known[id(y)] = (y, axes)
+
+
+def channel_axis(module: nn.Module, finder: AxisFinder) -> int | None:
+    """The axis of the channels in what `module` put out, 1 or 3; None if it cannot be told."""
+    if isinstance(module, _MAKERS):
+        return 1
+    if type(module) is nn.Linear or (type(module) is nn.LayerNorm and len(module.normalized_shape) == 1):
+        return 3
+    if finder.channels is not None:
+        return finder.channels if finder.channels in (1, 3) else None
+    # Its consumer gave no hint. A block that convolves puts out what convolutions do, unless its shape denies it.
+    _, a, b, c = finder.kept[0].shape
+    convolves = any(isinstance(part, _MAKERS) for part in module.modules())
+    return 1 if convolves and (b == c or a != b) else None
+
+
+def _flat(values: tuple) -> list[Tensor]:
+    """The tensors among `values`, and in lists and tuples among them."""
+    found = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, tuple | list):
+            found.extend(v for v in value if isinstance(v, Tensor))
+    return found
+
+
+def _norm_of_one_axis(args: tuple, kwargs: dict[str, Any]) -> bool:
+    shape = args[1] if len(args) > 1 else kwargs.get("normalized_shape", ())
+    return len(shape) == 1
+
+
+def _kept_by_mean(args: tuple, kwargs: dict[str, Any], axes: tuple[int, ...]) -> int | None:
+    """The axis that an average over two of the three others leaves."""
+    over = args[1] if len(args) > 1 else kwargs.get("dim")
+    if not isinstance(over, tuple | list) or len(over) != 2:
+        return None
+    left = {1, 2, 3} - {k % 4 for k in over}
+    return axes[left.pop()] if len(left) == 1 else None
+
+
+def _permuted(rest: tuple, kwargs: dict[str, Any]) -> list[int]:
+    order = kwargs.get("dims") or (rest[0] if isinstance(rest[0], tuple | list) else rest)
+    return [k % 4 for k in order]
+
+
+def _transposed(rest: tuple, kwargs: dict[str, Any]) -> list[int]:
+    given = (*rest, *kwargs.values())
+    order = [0, 1, 2, 3]
+    a, b = (k % 4 for k in given[:2])
+    order[a], order[b] = b, a
+    return order
+
+
+def _moved(rest: tuple, kwargs: dict[str, Any]) -> list[int]:
+    given = (*rest, *kwargs.values())
+    sources, targets = ([k % 4 for k in (n if isinstance(n, tuple | list) else (n,))] for n in given[:2])
+    order = [k for k in range(4) if k not in sources]
+    for target, source in sorted(zip(targets, sources, strict=True)):
+        order.insert(target, source)
+    return order
+
+
+_MOVES = {
+    "permute": _permuted,
+    "transpose": _transposed,
+    "swapaxes": _transposed,
+    "swapdims": _transposed,
+    "movedim": _moved,
+    "moveaxis": _moved,
+}
