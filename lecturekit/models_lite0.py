@@ -6,12 +6,19 @@ that timm takes to import.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 #: Of each stage: blocks, kernel, stride of the first block, channels after it.
-STAGES = ((1, 3, 1, 16), (2, 3, 2, 24), (2, 5, 2, 40), (3, 3, 2, 80), (3, 5, 1, 112), (4, 5, 2, 192), (1, 3, 1, 320))
+STAGES = (
+    (1, 3, 1, 16),
+    (2, 3, 2, 24),
+    (2, 5, 2, 40),
+    (3, 3, 2, 80),
+    (3, 5, 1, 112),
+    (4, 5, 2, 192),
+    (1, 3, 1, 320),
+)
 EXPANSION = 6
 
 
@@ -23,16 +30,16 @@ class SameConv2d(nn.Conv2d):
         padding = kernel // 2 if stride == 1 else 0
         super().__init__(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Feature maps ``(B, outputs, ceil(h / stride), ceil(w / stride))``."""
         (kernel, _), (stride, _) = self.kernel_size, self.stride
         if stride > 1:
             before_and_after = []
-            for size in (x.shape[3], x.shape[2]):  # width first, as `pad` takes it
+            for size in (input.shape[3], input.shape[2]):  # width first, as `pad` takes it
                 missing = max((-(-size // stride) - 1) * stride + kernel - size, 0)
                 before_and_after += [missing // 2, missing - missing // 2]
-            x = F.pad(x, before_and_after)
-        return super().forward(x)
+            input = F.pad(input, before_and_after)
+        return super().forward(input)
 
 
 class NormAct(nn.BatchNorm2d):
@@ -42,9 +49,9 @@ class NormAct(nn.BatchNorm2d):
         super().__init__(channels, eps=1e-3)
         self.act = nn.ReLU6(inplace=True) if act else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Feature maps of the same shape."""
-        return self.act(super().forward(x))
+        return self.act(super().forward(input))
 
 
 class DepthwiseSeparable(nn.Module):
@@ -95,8 +102,8 @@ class EfficientNetLite0(nn.Module):
 
     Example:
         >>> network = EfficientNetLite0(classes=10).eval()
-        >>> network(torch.zeros(1, 3, 64, 64)).shape, network.forward_features(torch.zeros(1, 3, 64, 64)).shape
-        (torch.Size([1, 10]), torch.Size([1, 1280, 2, 2]))
+        >>> network(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 10])
     """
 
     def __init__(self, classes: int = 1000):
@@ -107,7 +114,9 @@ class EfficientNetLite0(nn.Module):
         for n, (blocks, kernel, stride, outputs) in enumerate(STAGES):
             block = InvertedResidual if n > 0 else DepthwiseSeparable
             first = block(channels, outputs, kernel, stride)
-            stages.append(nn.Sequential(first, *(block(outputs, outputs, kernel, 1) for _ in range(blocks - 1))))
+            stages.append(
+                nn.Sequential(first, *(block(outputs, outputs, kernel, 1) for _ in range(blocks - 1)))
+            )
             channels = outputs
         self.blocks = nn.Sequential(*stages)
         self.conv_head = SameConv2d(channels, 1280, 1)

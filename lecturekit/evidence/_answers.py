@@ -86,11 +86,10 @@ def _check_module(module: nn.Module) -> None:
 
 def _trains(node: fx.Node) -> bool:
     """Whether a step of an exported network is a dropout or norm that behaves as in training."""
-    schema = getattr(node.target, "_schema", None)
+    target: Any = node.target
+    schema = getattr(target, "_schema", None)
     try:
-        names = (
-            [a.name for a in schema.arguments] if schema else list(inspect.signature(node.target).parameters)
-        )
+        names = [a.name for a in schema.arguments] if schema else list(inspect.signature(target).parameters)
     except (TypeError, ValueError):  # a builtin without a signature
         names = []
     given = dict(zip(names, node.args, strict=False)) | node.kwargs

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import difflib
 import threading
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Generator, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -84,7 +84,8 @@ class Tail(TorchFunctionMode):
         self._start: tuple | None = None
         self._slid = False
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        function = func  # torch's name for it
         x = args[0] if args else None
         # Hundreds of calls pass here: the usual one, of a tensor that is a feature map, is told first.
         plain = type(x) is Tensor and x.ndim == 4 and is_feature_map(x)
@@ -325,7 +326,7 @@ def unfollowed() -> ValueError:
 
 
 @contextmanager
-def cut_at(module: nn.Module) -> Iterator[list[Tensor]]:
+def cut_at(module: nn.Module) -> Generator[list[Tensor]]:
     """Inside, nothing before the output of `module` has a graph and everything after it has one.
 
     Yields a list that holds, after a forward pass, the leaf the graph starts from, and the clone of it that

@@ -21,13 +21,13 @@ _ARGUMENTS: dict[Callable, tuple[str, ...]] = {
     torch.ops.aten.relu.default: _RELU,
     torch.ops.aten.relu_.default: _RELU,
     **dict.fromkeys((F.hardtanh, F.hardtanh_), _HARDTANH),
-    **dict.fromkeys((F.threshold, F.threshold_), _THRESHOLD),
+    **dict.fromkeys((F.threshold, torch.threshold_), _THRESHOLD),
     **dict.fromkeys((torch.clamp, torch.clamp_, Tensor.clamp, Tensor.clamp_), _CLAMP),
     **dict.fromkeys((torch.clamp_min, torch.clamp_min_, Tensor.clamp_min, Tensor.clamp_min_), _CLAMP),
 }
 _IN_PLACE = frozenset({
-    torch.relu_, Tensor.relu_, torch.ops.aten.relu_.default, F.hardtanh_, F.threshold_, torch.clamp_, Tensor.clamp_,
-    torch.clamp_min_, Tensor.clamp_min_,
+    torch.relu_, Tensor.relu_, torch.ops.aten.relu_.default, F.hardtanh_, torch.threshold_,
+    torch.clamp_, Tensor.clamp_, torch.clamp_min_, Tensor.clamp_min_,
 })  # fmt: skip
 
 
@@ -38,7 +38,8 @@ class GuidedReLU(TorchFunctionMode):
         super().__init__()
         self.met = False
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        function = func  # torch's name for it
         kwargs = kwargs or {}
         names = _ARGUMENTS.get(function)
         given = dict(zip(names, args, strict=False)) | kwargs if names else {}
@@ -72,6 +73,7 @@ class _Guided(torch.autograd.Function):
         return x.clamp(0, ceiling)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (passed,) = ctx.saved_tensors
+        (gradient,) = gradients
         return gradient.clamp(min=0) * passed, None

@@ -20,8 +20,8 @@ _CHANNELS_LAST = frozenset({F.linear, F.layer_norm, F.rms_norm})
 _MEANS = frozenset({torch.mean, Tensor.mean, torch.amax, Tensor.amax, torch.sum, Tensor.sum})
 #: Functions that mix positions or tokens: what comes after them says nothing about the axes before.
 _MIXING = frozenset({
-    torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.einsum, torch.softmax, F.softmax,
-    Tensor.softmax, F.scaled_dot_product_attention,
+    torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.einsum, torch.softmax,
+    F.softmax, Tensor.softmax, F.scaled_dot_product_attention,
 })  # fmt: skip
 
 #: Names of functions that keep the order of the axes though not their lengths.
@@ -29,8 +29,8 @@ _KEEPING = frozenset({"__getitem__", "cat", "concat", "chunk", "split", "pad", "
 
 #: Modules whose output, if it has four axes, is ``(B, C, h, w)``.
 _MAKERS = (
-    nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm, nn.MaxPool2d, nn.AvgPool2d,
-    nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,
+    nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm, nn.MaxPool2d,
+    nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,
 )  # fmt: skip
 
 
@@ -50,7 +50,8 @@ class AxisFinder(TorchFunctionMode):
             int, tuple[Tensor, tuple[int, ...]]
         ] = {}  # a tensor, and where its axes were at first
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        function = func  # torch's name for it
         kwargs = kwargs or {}
         result = function(*args, **kwargs)
         if self.kept:
@@ -111,7 +112,7 @@ def channel_axis(module: nn.Module, finder: AxisFinder) -> int | None:
         return 3
     if finder.channels is not None:
         return finder.channels if finder.channels in (1, 3) else None
-    # Its consumer gave no hint. A block that convolves puts out what convolutions do, unless its shape denies it.
+    # Its consumer gave no hint. A block that convolves puts out what convolutions do, or its shape denies it.
     _, a, b, c = finder.kept[0].shape
     convolves = any(isinstance(part, _MAKERS) for part in module.modules())
     return 1 if convolves and (b == c or a != b) else None

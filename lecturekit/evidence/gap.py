@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ..kit.networks import undisturbed
 from ._answers import Evidence, as_logits, check_call, check_logits, chosen_classes, wide
-from ._forward import Call, is_dense, is_feature_map, is_pool, watch
+from ._forward import Call, is_dense, watch
 
 
 def cam(model: nn.Module, images: Tensor, classes: int | ArrayLike | Tensor | str | None = None) -> Evidence:
@@ -38,11 +38,12 @@ def cam(model: nn.Module, images: Tensor, classes: int | ArrayLike | Tensor | st
             norm in between); `grad_cam` has no such need.
 
     Example:
-        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+        >>> layers = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
+        >>> network = nn.Sequential(*layers)
         >>> found = cam(network, torch.rand(2, 3, 16, 16), [0, 4])
         >>> found.maps.shape, found.classes
         (torch.Size([2, 14, 14]), tensor([0, 4]))
-        >>> logits = found.maps.mean((1, 2)) + network[3].bias[[0, 4]]  # the map explains the answer
+        >>> logits = found.maps.mean((1, 2)) + network[4].bias[[0, 4]]  # the map explains the answer
         >>> torch.allclose(logits, found.logits[[0, 1], [0, 4]], atol=1e-5)
         True
     """

@@ -167,7 +167,9 @@ def guided_grad_cam(
     """
     coarse = grad_cam(model, images, classes, layer)
     fine = saliency(model, images, classes, guided=True)
-    return fine._replace(maps=fine.maps * upsample(rectify(coarse.maps), tuple(images.shape[-2:])))
+    return fine._replace(
+        maps=fine.maps * upsample(rectify(coarse.maps), (images.shape[-2], images.shape[-1]))
+    )
 
 
 def counterfactual(evidence: Evidence) -> Evidence:

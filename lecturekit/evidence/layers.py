@@ -159,14 +159,14 @@ def _from_layer(
         return kept[0], output, reshape
     if len(shape) != 4 or shape[0] != len(images):
         raise ValueError(
-            f"layer must put out feature maps (B, C, h, w), got shape {shape}; of tokens, say with reshape= which "
-            "is where"
+            f"layer must put out feature maps (B, C, h, w), got shape {shape}; of tokens, say with reshape= "
+            "which is where"
         )
     axis = channel_axis(module, finder)
     if axis is None:
         raise ValueError(
-            f"layer puts out shape {shape}, and nothing tells whether that is (B, C, h, w) or (B, h, w, C), or "
-            "neither (attention); say it with reshape="
+            f"layer puts out shape {shape}, and nothing tells whether that is (B, C, h, w) or (B, h, w, C), "
+            "or neither (attention); say it with reshape="
         )
     return kept[0], output, lambda x: x.movedim(axis, 1)
 

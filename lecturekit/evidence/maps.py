@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from numbers import Integral, Real
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -66,8 +65,8 @@ def upsample(maps: Tensor, size: int | tuple[int, int], mode: str = "bilinear") 
         raise ValueError(f"mode must be one of {', '.join(UPSAMPLING)}, got {mode!r}")
     flat = check_maps(maps).reshape(-1, 1, *maps.shape[-2:]).to(_wide(maps))  # (N, 1, h, w)
     # "nearest-exact" takes the centre of the target pixel; torch's "nearest" is off by half a pixel.
-    options = {"mode": "nearest-exact"} if mode == "nearest" else {"mode": mode, "align_corners": False}
-    resized = torch.nn.functional.interpolate(flat, (height, width), **options)
+    exact, corners = ("nearest-exact", None) if mode == "nearest" else (mode, False)
+    resized = torch.nn.functional.interpolate(flat, (height, width), mode=exact, align_corners=corners)
     return resized.reshape(*maps.shape[:-2], height, width).to(maps.dtype)
 
 
@@ -117,6 +116,8 @@ def component_boxes(mask: np.ndarray, connectivity: int = 8) -> list[tuple[int, 
 
     Of the largest, if there are several, the one whose first pixel comes first in reading order leads.
     """
+    import cv2  # here, since it takes a tenth of a second that most maps do not need
+
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         mask.astype(np.uint8), connectivity=connectivity
     )

@@ -230,7 +230,7 @@ class Pointwise(nn.Module):
 
     def extra_repr(self) -> str:
         """The function's name, for `print`."""
-        return self.function.__name__
+        return getattr(self.function, "__name__", "a function")
 
 
 class _HeadReached(Exception):
@@ -252,7 +252,8 @@ class _UntilHead(Tail):
         except _HeadReached as reached:
             return reached.args[0]
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        function = func  # torch's name for it
         given = _given(args, kwargs)
         if self.entry is not None and any(x is self.entry for x in given):
             raise _HeadReached(given[0])
@@ -276,7 +277,8 @@ class _Probe(Tail):
         self.resized: Tensor | None = None
         self.guessed = False
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        function = func  # torch's name for it
         given = _given(args, kwargs)
         if function is F.linear and given[0].ndim == 2 and given[0].shape[1] != given[1].shape[1]:
             self.guessed = True
@@ -376,7 +378,7 @@ def _window(call: Call, features: Tensor) -> tuple[int, int, int]:
     """C, M, N of the maps that a head's first layer sees; square unless `features` are of training size."""
     weight = call.given["weight"]
     if weight[0].numel() == features[0].numel():
-        return tuple(features.shape[1:])
+        return _shape(features.shape[1:])
     channels, inputs = features.shape[1], weight.shape[1]
     side = math.isqrt(inputs // channels)
     if channels * side**2 != inputs:
@@ -403,8 +405,9 @@ def _shared_convolution(call: Call, window: tuple[int, int, int], network: nn.Mo
 def _convolution(weight: Tensor, bias: Tensor | None, shape: tuple[int, int, int]) -> nn.Conv2d:
     """Convolution with the memory of a linear layer's parameters, kernel and input channels as in `shape`."""
     channels, height, width = shape
-    options = {"bias": bias is not None, "device": "meta", "dtype": weight.dtype}
-    convolution = nn.Conv2d(channels, len(weight), (height, width), **options)
+    convolution = nn.Conv2d(
+        channels, len(weight), (height, width), bias=bias is not None, device="meta", dtype=weight.dtype
+    )
     kernel = weight.detach().reshape(len(weight), *shape)  # (K, C M N) -> (K, C, M, N), no copy
     convolution.weight = nn.Parameter(kernel, requires_grad=weight.requires_grad)
     convolution.bias = bias

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,16 +17,16 @@ _TURN = threading.RLock()
 
 
 @contextmanager
-def undisturbed(model: nn.Module, gradients: bool = False) -> Iterator[nn.Module]:
-    """The module to call inside, in eval mode; afterwards flags and buffers are as before, also after an error.
+def undisturbed(model: nn.Module, gradients: bool = False) -> Generator[nn.Module]:
+    """The module to call inside, in eval mode; flags and buffers are as before after it, also after an error.
 
     Wrappers that hide Python code from view are taken off: ``DataParallel`` and ``torch.compile``. Only one
     thread at a time is inside.
 
     Args:
         model: any module.
-        gradients: whether a graph is to be built inside. Weights made under ``inference_mode``, which no graph
-            can hold, are then replaced by copies meanwhile.
+        gradients: whether a graph is to be built inside. Weights made under ``inference_mode``, which no
+            graph can hold, are then replaced by copies meanwhile.
 
     Raises:
         ValueError: a traced submodule changed its statistics, because it was traced in train mode.
@@ -60,7 +61,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _buffers_kept(modules: list[nn.Module]) -> Iterator[None]:
+def _buffers_kept(modules: list[nn.Module]) -> Generator[None]:
     """Put back what a network writes into its buffers even in eval mode: counters, baked-in statistics."""
     # Batch norms, which own nearly all buffers, only read theirs in eval mode and need no copy.
     owners = [m for m in modules if not isinstance(m, _NormBase)]
@@ -86,19 +87,21 @@ def _buffers_kept(modules: list[nn.Module]) -> Iterator[None]:
 
 
 @contextmanager
-def _without_inference_tensors(modules: list[nn.Module]) -> Iterator[None]:
+def _without_inference_tensors(modules: list[nn.Module]) -> Generator[None]:
     """Copies, which a graph can hold, in place of all tensors made under ``inference_mode``."""
     with torch.inference_mode(False), ExitStack() as stack:
         copies: dict[int, Tensor] = {}
         for module in modules:
             for table in (module._parameters, module._buffers, vars(module)):
-                for name, value in list(table.items()):
-                    if isinstance(value, Tensor) and value.is_inference():
-                        if id(value) not in copies:
-                            copies[id(value)] = _usable(value)
-                        stack.callback(table.__setitem__, name, value)
-                        table[name] = copies[id(value)]
+                _replace(table, copies, stack)
         yield
+
+
+def _replace(table: dict[str, Any], copies: dict[int, Tensor], stack: ExitStack) -> None:
+    for name, value in list(table.items()):
+        if isinstance(value, Tensor) and value.is_inference():
+            stack.callback(table.__setitem__, name, value)
+            table[name] = copies.setdefault(id(value), _usable(value))
 
 
 def _usable(value: Tensor) -> Tensor:

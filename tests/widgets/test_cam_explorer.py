@@ -265,7 +265,7 @@ def test_explorer_of_a_photograph(model, size, cells):
     with torch.no_grad():
         logits = model(model.preprocess([coffee], size))[0].numpy()
     np.testing.assert_allclose(np.frombuffer(state["_logits"], "<f4"), logits, atol=1e-3)
-    bias = model.network.get_classifier().bias.detach().numpy()
+    bias = model.network.classifier.bias.detach().numpy()
     np.testing.assert_allclose(np.frombuffer(state["_bias"], "<f4"), bias, atol=1e-3)
     np.testing.assert_allclose(maps.mean((1, 2)) + bias, logits, atol=1e-3)
 
