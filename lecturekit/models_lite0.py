@@ -103,6 +103,7 @@ class EfficientNetLite0(nn.Module):
     Example:
         >>> network = EfficientNetLite0(classes=10).eval()
         >>> network(torch.zeros(1, 3, 64, 64)).shape
+        >>> import torch
         torch.Size([1, 10])
     """
 

@@ -15,7 +15,7 @@ from ..datasets.voc import CLASSES, VOC, Picture
 from ..evidence import cam, grad_cam, saliency
 from ..evidence.maps import upsample
 from ..metrics import BoxAccuracy, box_accuracy, pixel_average_precision, pointing_game
-from ..models import MEAN, SPREAD, Classifier, load_classifier
+from ..models import MEAN, STD, Classifier, load_classifier
 
 SIZE = 352
 
@@ -135,7 +135,7 @@ def _squashed(image: np.ndarray, model: Classifier) -> Tensor:
     weight = next(model.parameters())
     pixels = torch.from_numpy(image).to(weight).permute(2, 0, 1)[None]
     pixels = F.interpolate(pixels, (SIZE, SIZE), mode="bicubic", antialias=True).clamp(0, 255)
-    return (pixels - MEAN) / SPREAD
+    return (pixels - MEAN) / STD
 
 
 def _centre() -> Tensor:

@@ -33,7 +33,7 @@ from ..evidence import maps as _maps
 from ..labels.boxes import paint_masks
 from ..labels.label_map import BACKGROUND
 from ..metrics import label_quality
-from ..models import MEAN, SPREAD
+from ..models import MEAN, STD
 from ..pixels.grabcut import grabcut_pictures
 
 #: From the least that a label can say to the most.
@@ -96,7 +96,7 @@ def as_input(images: Sequence[np.ndarray], side: int = 224) -> Tensor:
     if not isinstance(side, int) or side < 32:
         raise ValueError(f"side must be a whole number of at least 32, got {side!r}")
     resized = np.stack([cv2.resize(i, (side, side), interpolation=cv2.INTER_LINEAR) for i in images])
-    return (torch.from_numpy(resized).permute(0, 3, 1, 2).float() - MEAN) / SPREAD
+    return (torch.from_numpy(resized).permute(0, 3, 1, 2).float() - MEAN) / STD
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ from ..kit.checks import whole
 from ..kit.devices import pick_device
 from ..kit.images import checked_images
 from ..kit.storage import data_dir, replacing
-from ..models import MEAN, SPREAD, WEIGHTS_SHA256, load_classifier
+from ..models import MEAN, STD, WEIGHTS_SHA256, load_classifier
 
 #: Pixels of the network's input that a cell of the grid of features stands for, each way.
 STRIDE = 8
@@ -94,7 +94,7 @@ class Pictures:
             height, width = (STRIDE * self.cells[k]).tolist()
             way = cv2.INTER_AREA if width < self.images[k].shape[1] else cv2.INTER_CUBIC
             image = cv2.resize(self.images[k], (width, height), interpolation=way)
-            place[:, :height, :width] = (torch.from_numpy(image).permute(2, 0, 1).float() - MEAN) / SPREAD
+            place[:, :height, :width] = (torch.from_numpy(image).permute(2, 0, 1).float() - MEAN) / STD
         return batch
 
 
