@@ -14,13 +14,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..datasets.scenes.strokes import deepest
 from ..kit.checks import choice, number
 from ..labels.boxes import checked_boxes, paint_order, window
-from ..labels.label_map import BACKGROUND, checked_label_map
+from ..labels.label_map import BACKGROUND, IGNORE, checked_label_map
+from .features import Features
+from .training import Batch, Loss, cross_entropy
 
 #: The least probability that a logarithm is taken of.
 FLOOR = 1e-6
@@ -117,6 +119,80 @@ def objectness_loss(logits: Tensor, objectness: Tensor, inside: Tensor | None = 
     return loss.mean() if inside is None else loss[inside].mean()
 
 
+# ---------------------------------------------------------------------------- what `training.train` minimises
+
+
+def labelled_cells_loss(module: nn.Module, batch: Batch, targets: Tensor) -> Tensor:
+    """Cross-entropy at every labelled cell of a step's images, also where a step looks at every third cell.
+
+    The point loss of `train`, whose labels hold a pixel a click (`clicks_as_labels`), and that of scribbles.
+
+    Args:
+        module: a head of one cell, such as ``two_layer``.
+        batch: the images of the step.
+        targets: ``(B, K, h, w)``, shares of the classes, 0 where there is no label.
+    """
+    x, wanted = batch.cells(targets.sum(1) > 0, targets)
+    return cross_entropy(module(x), wanted) if len(x) else targets.new_zeros((), dtype=torch.float32)
+
+
+def point_supervision(present: Tensor, objectness: Tensor | None = None, weight: float = 0.1) -> Loss:
+    """Bearman et al.'s sum of losses, for ``train(features, labels, classes, loss=...)``.
+
+    Without clicks in the labels it is the image-level loss alone.
+
+    Args:
+        present: bool ``(N, K)``, the image label of each training image, background included.
+        objectness: ``(N, h, w)``, 0..1, on the grid of the features; None leaves that loss out.
+        weight: of the objectness loss.
+    """
+
+    def loss(module: nn.Module, batch: Batch, targets: Tensor) -> Tensor:
+        chosen = batch.pictures
+        cue = torch.zeros(len(chosen), *batch.inside.shape[1:]) if objectness is None else objectness[chosen]
+        x, inside, cue = batch.thinned(batch.inside, cue.to(batch.device))
+        logits = module(x)
+        value = image_level_loss(logits, present[chosen].to(batch.device), inside)
+        if objectness is not None:
+            value = value + weight * objectness_loss(logits, cue, inside)
+        return value + labelled_cells_loss(module, batch, targets)
+
+    return loss
+
+
+def self_training(beliefs: Tensor) -> Loss:
+    """The loss of a second round: agree with what the first student believes, and with every label there is.
+
+    Args:
+        beliefs: ``(N, K, h, w)``, from `belief_within`.
+    """
+
+    def loss(module: nn.Module, batch: Batch, targets: Tensor) -> Tensor:
+        x, wanted = batch.thinned(beliefs[batch.pictures].to(batch.device))
+        return cross_entropy(module(x), wanted) + labelled_cells_loss(module, batch, targets)
+
+    return loss
+
+
+@torch.no_grad()
+def belief_within(module: nn.Module, features: Features, present: Tensor) -> Tensor:
+    """A student's probabilities on the grid, none of them for classes that the image label rules out.
+
+    Args:
+        module: of the student.
+        features: of the images.
+        present: bool ``(N, K)``.
+
+    Returns:
+        Float16 ``(N, K, h, w)``; 0 beyond an image's own cells.
+    """
+    beliefs = torch.zeros(*present.shape, *features.cells.max(0).tolist(), dtype=torch.float16)
+    for k, (place, (height, width)) in enumerate(zip(beliefs, features.cells.tolist(), strict=True)):
+        logits = module(features.batch([k]))[0].masked_fill(~present[k, :, None, None], -torch.inf)
+        place[:, :height, :width] = logits.softmax(0)
+    return beliefs
+
+
 # ------------------------------------------------------------------------------------------- simulated clicks
 
 
@@ -188,6 +264,22 @@ def object_regions(mask: NDArray[np.uint8], boxes: NDArray, classes: NDArray) ->
 def _largest(k: int, areas: NDArray, classes: NDArray) -> bool:
     same = np.flatnonzero(classes == classes[k])
     return bool(same[areas[same].argmax()] == k)
+
+
+def clicks_as_labels(clicks: Clicks, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Clicks as a label map: a pixel each, 255 elsewhere. Of two on one pixel the later one counts.
+
+    Args:
+        clicks: of one image.
+        size: its height and width.
+
+    Example:
+        >>> clicks_as_labels(Clicks(np.array([[2, 0]]), np.array([7])), (1, 3)).tolist()
+        [[255, 255, 7]]
+    """
+    labels = np.full(size, IGNORE, np.uint8)
+    labels[clicks.spots[:, 1], clicks.spots[:, 0]] = clicks.classes
+    return labels
 
 
 def on_grid(spots: NDArray[np.int64], size: tuple[int, int], cells: tuple[int, int]) -> NDArray[np.int64]:

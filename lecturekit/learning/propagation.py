@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from ..kit.checks import number, whole
 from ..kit.images import checked_images
 from ..labels.label_map import IGNORE, checked_label_map
-from ..pixels.priors import optical_flow
+from ..pixels.priors import carry_shares, optical_flow
 
 #: Motion between frames this far apart is found at once; beyond that it is put together of such hops.
 HOP = 3
@@ -45,31 +45,6 @@ def one_hot(mask: ArrayLike, classes: int) -> NDArray[np.float32]:
     if known.size and known.max() >= whole("classes", classes, 1, IGNORE):
         raise ValueError(f"mask must be 0..{classes - 1} or 255, got {known.max()}")
     return (mask == np.arange(classes)[:, None, None]).astype(np.float32)
-
-
-def carry_shares(shares: ArrayLike, back: ArrayLike) -> NDArray[np.float32]:
-    """Shares of another frame, looked up where each pixel came from, between four pixels where need be.
-
-    Args:
-        shares: float ``(K, H, W)`` of the labelled frame; they may add up to less than 1.
-        back: flow ``(H, W, 2)`` from this frame to the labelled one.
-
-    Returns:
-        ``(K, H, W)``; what comes from beyond the border has no shares.
-
-    Example:
-        >>> back = np.zeros((1, 3, 2))
-        >>> back[..., 0] = -0.5  # everything moved half a pixel to the right
-        >>> carry_shares([[[1.0, 0.0, 0.0]]], back).tolist()
-        [[[0.5, 0.5, 0.0]]]
-    """
-    shares, way = np.asarray(shares, np.float32), np.asarray(back, np.float32)
-    if shares.ndim != 3 or way.shape != (*shares.shape[1:], 2):
-        raise ValueError(f"back must be (H, W, 2) for shares (K, H, W), got {way.shape} and {shares.shape}")
-    height, width = shares.shape[1:]
-    x, y = way[..., 0] + np.arange(width), way[..., 1] + np.arange(height)[:, None]
-    x, y = x.astype(np.float32), y.astype(np.float32)
-    return np.stack([cv2.remap(s, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) for s in shares])
 
 
 def forward_backward_error(there: ArrayLike, back: ArrayLike) -> NDArray[np.float32]:
@@ -105,9 +80,12 @@ class Motion:
 
     Args:
         frames: uint8 RGB ``(H, W, 3)``, at least one, of one size.
+        enlarge: how many times larger the frames are made first. The flow works on patches of 8 pixels, which
+            are coarse for frames of a hundred pixels a side.
     """
 
-    def __init__(self, frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]):
+    def __init__(self, frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], enlarge: int = 2):
+        self.enlarge = whole("enlarge", enlarge, 1)
         self.frames = checked_images(frames, "frames")
         if len({frame.shape for frame in self.frames}) > 1:
             raise ValueError(f"frames must be of one size, got {sorted({f.shape for f in self.frames})}")
@@ -116,7 +94,14 @@ class Motion:
     def flow(self, start: int, end: int) -> NDArray[np.float32]:
         """From frame `start` to frame `end`, ``(H, W, 2)``."""
         if (start, end) not in self._flows:
-            self._flows[start, end] = optical_flow(self.frames[start], self.frames[end])
+            height, width = self.frames[0].shape[:2]
+            size = width * self.enlarge, height * self.enlarge
+            first, second = (
+                np.asarray(cv2.resize(self.frames[k], size, interpolation=cv2.INTER_CUBIC), np.uint8)
+                for k in (start, end)
+            )
+            flow = cv2.resize(optical_flow(first, second), (width, height), interpolation=cv2.INTER_AREA)
+            self._flows[start, end] = (flow / self.enlarge).astype(np.float32)
         return self._flows[start, end]
 
     def carried(

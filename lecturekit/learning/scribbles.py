@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from skimage.segmentation import random_walker
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..datasets.scenes.strokes import drawn, stroke
 from ..kit.checks import choice, number, whole
@@ -26,7 +26,8 @@ from ..kit.images import checked_image
 from ..labels.boxes import checked_boxes
 from ..labels.costs import COSTS
 from ..labels.label_map import BACKGROUND, IGNORE, checked_label_map
-from .points import object_regions
+from .points import labelled_cells_loss, object_regions
+from .training import Batch, Loss, cross_entropy
 
 
 class Kernel(Protocol):
@@ -56,8 +57,7 @@ def partial_cross_entropy(logits: Tensor, shares: Tensor) -> Tensor:
     """
     if logits.shape != shares.shape:
         raise ValueError(f"shares must be {tuple(logits.shape)} like the logits, got {tuple(shares.shape)}")
-    shares = shares.to(logits.dtype)
-    return -(shares * logits.log_softmax(1)).sum() / shares.sum().clamp(min=1e-6)
+    return cross_entropy(logits, shares)
 
 
 def affinity(
@@ -126,6 +126,47 @@ def normalised_cut_loss(logits: Tensor, kernel: Kernel, inside: Tensor | None = 
     degree = kernel @ (rows + others)[:, :, :1]  # W 1, only where there are cells
     cut = (rows * (kernel @ others)).sum(1)  # (B, K)
     return (cut / (degree * rows).sum(1).clamp(min=1e-6)).sum(1).mean()
+
+
+def feature_kernel(
+    x: Tensor, inside: Tensor | None = None, theta_feature: float = 6.0, theta_place: float = 2.0
+) -> Tensor:
+    """Affinity of cells whose frozen features are alike and which lie near each other, each row about 1.
+
+    Divided by the square roots of both cells' row sums, so that a weight means the same in every image.
+
+    Args:
+        x: features ``(B, C, h, w)``.
+        inside: bool ``(B, h, w)`` or None.
+        theta_feature: width in the features' units.
+        theta_place: width in cells.
+    """
+    rows, columns = torch.meshgrid(*(torch.arange(n, device=x.device) for n in x.shape[2:]), indexing="ij")
+    places = torch.stack([rows, columns]).to(x).expand(len(x), -1, -1, -1)
+    kernel = affinity(torch.cat([x / theta_feature, places / theta_place], 1), 1.0, inside)
+    scale = kernel.sum(2).clamp(min=1e-3).rsqrt()
+    return scale[:, :, None] * kernel * scale[:, None, :]
+
+
+def scribble_supervision(
+    regulariser: Callable[[Tensor, Kernel, Tensor], Tensor] | None = crf_loss, weight: float = 0.3
+) -> Loss:
+    """Partial cross-entropy and a regulariser, for ``train(features, labels, classes, loss=...)``.
+
+    Args:
+        regulariser: `crf_loss`, `normalised_cut_loss`, or None for the cross-entropy alone; its kernel is
+            `feature_kernel` of the cells that a step looks at.
+        weight: of the regulariser.
+    """
+
+    def loss(module: nn.Module, batch: Batch, targets: Tensor) -> Tensor:
+        value = labelled_cells_loss(module, batch, targets)
+        if regulariser is None:
+            return value
+        x, inside = batch.thinned(batch.inside)
+        return value + weight * regulariser(module(x), feature_kernel(x, inside), inside)
+
+    return loss
 
 
 def _rows(logits: Tensor, inside: Tensor | None) -> tuple[Tensor, Tensor]:

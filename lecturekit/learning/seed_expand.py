@@ -11,21 +11,27 @@ cells.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import cv2
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..kit.checks import number, whole
+from ..kit.checks import choice, number, whole
 from ..labels.label_map import BACKGROUND, IGNORE
 from ..pixels.crf import mean_field_step
 from .points import FLOOR, check_present
 from .scribbles import affinity
+from .training import Batch, Loss
 
 #: The paper's decays, for maps of 41 x 41: a class that is there, and the background.
 DECAY, BACKGROUND_DECAY = 0.996, 0.999
 PAPER_CELLS = 41 * 41
+#: The three, by name.
+LOSSES = ("seed", "expand", "constrain")
 
 
 def global_weighted_rank_pool(maps: Tensor, decay: float | Tensor, inside: Tensor | None = None) -> Tensor:
@@ -201,6 +207,64 @@ def constrain_loss(logits: Tensor, belief: Tensor, inside: Tensor | None = None)
     q = belief.detach()
     apart = (q * (q.clamp(min=FLOOR).log() - logits.log_softmax(1))).sum(1)  # (B, h, w)
     return apart.mean() if inside is None else apart[inside].mean()
+
+
+def sec_supervision(
+    seeds: Tensor,
+    present: Tensor,
+    colours: Tensor,
+    losses: Sequence[str] = LOSSES,
+    *,
+    balanced: bool = False,
+    decay: float = DECAY,
+    background_decay: float = BACKGROUND_DECAY,
+) -> Loss:
+    """The sum of SEC's losses, for ``train(features, labels, classes, loss=...)``; labels are not looked at.
+
+    Args:
+        seeds: uint8 ``(N, h, w)`` of the training images, on the grid of the features.
+        present: bool ``(N, K)``, their image labels.
+        colours: RGB in 0..255 of each cell, ``(N, 3, h, w)`` (`grid_colours`).
+        losses: which of ``"seed"``, ``"expand"`` and ``"constrain"``, at least one.
+        balanced: as in `seed_loss`.
+        decay: as in `expand_loss`.
+        background_decay: as in `expand_loss`.
+    """
+    if not losses:
+        raise ValueError("losses must name at least one, got none")
+    for name in losses:
+        choice("losses", name, LOSSES)
+
+    def loss(module: nn.Module, batch: Batch, targets: Tensor) -> Tensor:
+        known, labels = seeds[batch.pictures].to(batch.device), present[batch.pictures].to(batch.device)
+        x, inside, known, rgb = batch.thinned(batch.inside, known, colours[batch.pictures].to(batch.device))
+        logits = module(x)
+        value = logits.new_zeros(())
+        if "seed" in losses:
+            value = value + seed_loss(logits, known, balanced)
+        if "expand" in losses:
+            options = {"decay": decay, "background_decay": background_decay}
+            value = value + expand_loss(logits, labels, inside, **options)
+        if "constrain" in losses:
+            belief = crf_belief(logits, crf_kernel(rgb.float(), inside), labels)
+            value = value + constrain_loss(logits, belief, inside)
+        return value
+
+    return loss
+
+
+def grid_colours(images: Sequence[NDArray[np.uint8]], cells: NDArray[np.int64]) -> Tensor:
+    """The mean colour of each cell of the grid: uint8 ``(N, 3, h, w)``, 0 beyond an image.
+
+    Args:
+        images: uint8 RGB ``(H, W, 3)`` each.
+        cells: height and width of each in cells, ``(N, 2)``.
+    """
+    colours = torch.zeros(len(cells), 3, *cells.max(0).tolist(), dtype=torch.uint8)
+    for place, image, (height, width) in zip(colours, images, cells.tolist(), strict=True):
+        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        place[:, :height, :width] = torch.from_numpy(small).permute(2, 0, 1)
+    return colours
 
 
 # ---------------------------------------------------------------------------------------- the CRF in the loop

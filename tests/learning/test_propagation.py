@@ -7,33 +7,12 @@ import torch
 from lecturekit.datasets import scenes
 from lecturekit.learning.propagation import (
     Motion,
-    carry_shares,
     feature_walk,
     forward_backward_error,
     one_hot,
     propagate,
 )
 from lecturekit.metrics import label_quality
-
-
-def test_whole_steps_move_shares_exactly():
-    rng = np.random.default_rng(0)
-    shares = rng.random((3, 8, 9)).astype(np.float32)
-    back = np.zeros((8, 9, 2))
-    back[..., 0], back[..., 1] = 2, -1
-    moved = carry_shares(shares, back)
-    assert moved[:, 1:, :7] == pytest.approx(shares[:, :-1, 2:], abs=1e-6)
-    assert not moved[:, 0].any()
-    assert not moved[:, :, 7:].any()
-
-
-def test_between_pixels_shares_are_mixed_linearly():
-    shares = np.random.default_rng(0).random((1, 5, 5)).astype(np.float32)
-    back = np.full((5, 5, 2), 0.25)
-    value = carry_shares(shares, back)[0, 1, 1]
-    a, b, c, d = shares[0, 1, 1], shares[0, 1, 2], shares[0, 2, 1], shares[0, 2, 2]
-    wanted = 0.75 * (0.75 * a + 0.25 * b) + 0.25 * (0.75 * c + 0.25 * d)
-    assert value == pytest.approx(wanted, abs=1e-3)
 
 
 def test_there_and_back_again_of_a_true_motion_is_no_error():

@@ -1,0 +1,84 @@
+"""The losses of clicks, scribbles and seeds in `training.train`: students of images of two halves."""
+
+import numpy as np
+import pytest
+import torch
+
+from lecturekit.learning.features import Features, Pictures
+from lecturekit.learning.points import (
+    belief_within,
+    clicks_as_labels,
+    point_supervision,
+    self_training,
+    simulate_clicks,
+)
+from lecturekit.learning.scribbles import normalised_cut_loss, scribble_supervision, simulate_scribbles
+from lecturekit.learning.seed_expand import grid_colours, sec_supervision
+from lecturekit.learning.training import train
+from lecturekit.metrics import label_quality
+
+
+def _halves(count: int = 8):
+    """Images of two halves, the right one of class 1 or 2: features, masks, image labels."""
+    rng = np.random.default_rng(0)
+    values = 0.2 * rng.normal(size=(count, 4, 4, 8))
+    masks, present = [], torch.zeros(count, 3, dtype=torch.bool)
+    present[:, 0] = True
+    for k in range(count):
+        c = 1 + k % 2
+        mask = np.zeros((32, 64), np.uint8)
+        mask[:, 32:] = c
+        values[k, c, :, 4:] += 2
+        masks.append(mask)
+        present[k, c] = True
+    pictures = Pictures([np.zeros((32, 64, 3), np.uint8)] * count, 64)
+    seen = Features(values.astype(np.float16), pictures, np.zeros(4, "f4"), np.eye(4, dtype="f4"), "test")
+    return seen, masks, present
+
+
+SETTINGS = {"epochs": 30, "lr": 0.02, "device": "cpu"}
+
+
+def test_clicks_objectness_and_a_second_round_teach_a_student(one_thread):
+    seen, masks, present = _halves()
+    labels = []
+    for mask in masks:
+        clicks = simulate_clicks(mask, [[32, 0, 64, 32]], [int(mask.max())])
+        labels.append(clicks_as_labels(clicks, mask.shape))
+    objectness = torch.zeros(len(masks), 4, 8)
+    objectness[:, :, 4:] = 1
+    loss = point_supervision(present, objectness, weight=1.0)
+    student = train(seen, labels, 3, loss=loss, stride=2, **SETTINGS)
+    assert label_quality(student.labels(seen), masks, 3).mean_iou > 0.9
+    beliefs = belief_within(student.module, seen, present)
+    assert not beliefs[~present].any()
+    assert torch.allclose(beliefs.float().sum(1), torch.ones(len(masks), 4, 8), atol=1e-2)
+    again = train(seen, labels, 3, loss=self_training(beliefs), stride=2, **SETTINGS)
+    assert label_quality(again.labels(seen), masks, 3).mean_iou > 0.9
+
+
+def test_scribbles_teach_a_student(one_thread):
+    seen, masks, _ = _halves()
+    labels = [simulate_scribbles(mask, [[32, 0, 64, 32]], [int(mask.max())]) for mask in masks]
+    for loss in (scribble_supervision(None), scribble_supervision(normalised_cut_loss, 0.1)):
+        student = train(seen, labels, 3, loss=loss, stride=2, **SETTINGS)
+        assert label_quality(student.labels(seen), masks, 3).mean_iou > 0.9
+
+
+@pytest.mark.parametrize("losses", [("seed",), ("seed", "expand", "constrain")])
+def test_seeds_teach_a_student(losses, one_thread):
+    seen, masks, present = _halves()
+    seeds = torch.full((len(masks), 4, 8), 255, dtype=torch.uint8)
+    seeds[:, 1, 1] = 0
+    seeds[:, 1, 6] = torch.tensor([int(mask.max()) for mask in masks], dtype=torch.uint8)
+    images = [np.repeat(mask[..., None], 3, 2) * 100 for mask in masks]
+    colours = grid_colours(images, seen.cells)
+    empty = [np.full_like(mask, 255) for mask in masks]
+    loss = sec_supervision(seeds, present, colours, losses, decay=1.0, background_decay=1.0)
+    student = train(seen, empty, 3, loss=loss, **SETTINGS)
+    assert label_quality(student.labels(seen), masks, 3).mean_iou > 0.85
+
+
+def test_unknown_losses_are_refused():
+    with pytest.raises(ValueError, match="losses must be one of 'seed', 'expand', 'constrain', got 'sprout'"):
+        sec_supervision(torch.zeros(1, 1, 1), torch.ones(1, 1), torch.zeros(1, 3, 1, 1), ["sprout"])

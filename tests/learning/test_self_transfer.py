@@ -1,0 +1,85 @@
+"""Localisers from image labels: losses written out, and scenes of two halves of which one is the class."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from lecturekit.learning.features import Features, Pictures
+from lecturekit.learning.self_transfer import (
+    SelfTransfer,
+    class_maps,
+    moving_alpha,
+    train_localiser,
+    transfer_loss,
+)
+
+
+def test_the_loss_is_the_weighted_sum_of_both():
+    rng = torch.Generator().manual_seed(0)
+    scores, pooled = torch.randn(2, 4, generator=rng), torch.randn(2, 4, generator=rng)
+    present = torch.tensor([[True, True, False, False], [True, False, True, True]])
+    parts = [F.binary_cross_entropy_with_logits(z[:, 1:], present[:, 1:].float()) for z in (scores, pooled)]
+    for alpha in (0.0, 0.3, 1.0):
+        wanted = (1 - alpha) * parts[0] + alpha * parts[1]
+        assert torch.allclose(transfer_loss(scores, pooled, present, alpha), wanted)
+
+
+def test_the_classifier_sees_the_mean_of_an_images_own_cells():
+    module = SelfTransfer(3, 2, trunk=0)
+    x = torch.randn(1, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    inside = torch.zeros(1, 4, 5, dtype=torch.bool)
+    inside[:, :2] = True
+    wanted = module.classifier(x[:, :, :2].mean((2, 3)))
+    assert torch.allclose(module(x, inside)[1], wanted, atol=1e-6)
+
+
+def test_without_a_trunk_nothing_is_shared():
+    module = SelfTransfer(3, 2, trunk=0)
+    module(torch.randn(1, 3, 4, 5))[1].sum().backward()
+    assert module.localiser.weight.grad is None
+    shared = SelfTransfer(3, 2, trunk=4)
+    shared(torch.randn(1, 3, 4, 5))[1].sum().backward()
+    assert shared.trunk[0].weight.grad.abs().sum() > 0
+
+
+def _features(count: int = 32):
+    """Grids of 6 x 8 cells: class c lies where channel c is high, in a place of its own in each image."""
+    rng = np.random.default_rng(0)
+    values = 0.3 * rng.normal(size=(count, 4, 6, 8))
+    present = torch.zeros(count, 3, dtype=torch.bool)
+    present[:, 0] = True
+    places = [[] for _ in range(count)]
+    for k in range(count):
+        for c in ([], [1], [2], [1, 2])[k % 4]:
+            row, column = rng.integers(0, 5), 4 * (c - 1) + rng.integers(0, 3)
+            values[k, c, row : row + 2, column : column + 2] += 3
+            present[k, c] = True
+            places[k].append((c, row, column))
+    images = [np.zeros((48, 64, 3), np.uint8)] * count
+    mean, matrix = np.zeros(4, np.float32), np.eye(4, dtype=np.float32)
+    return Features(values.astype(np.float16), Pictures(images, 64), mean, matrix, "test"), present, places
+
+
+@pytest.mark.parametrize("options", [{}, {"decay": 1.0}, {"trunk": 8, "alpha": moving_alpha}])
+def test_maps_point_at_the_class(options, one_thread):
+    features, present, places = _features()
+    module = train_localiser(features, present, epochs=30, lr=0.03, stride=1, device="cpu", **options)
+    hits = []
+    for maps, some in zip(class_maps(module, features), places, strict=True):
+        for c, row, column in some:
+            y, x = divmod(int(maps[c].argmax()), 8)
+            hits.append(row <= y < row + 2 and column <= x < column + 2)
+    assert np.mean(hits) > 0.9
+
+
+def test_the_same_seed_gives_the_same_localiser(one_thread):
+    features, present, _ = _features(6)
+    a, b = (train_localiser(features, present, epochs=1, seed=3, device="cpu") for _ in range(2))
+    assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def test_image_labels_of_another_kind_are_refused():
+    features, present, _ = _features(4)
+    with pytest.raises(ValueError, match="present must be bool"):
+        train_localiser(features, present.float())
