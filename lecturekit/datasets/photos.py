@@ -5,16 +5,22 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 import skimage.data
-from PIL import Image, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from ..kit.checks import choice
 
 #: A photograph of more pixels than this is refused: it would fill a laptop's memory and shows no more.
 MAX_PIXELS = 100_000_000
+#: What is opened, in Pillow's names; the messages name them, too.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
 
 
 @dataclass(frozen=True)
@@ -23,10 +29,14 @@ class Photo:
 
     Attributes:
         file: name of the file in scikit-image's data folder.
-        title, author, licence, source: the credit that belongs under the picture.
+        title: of the photograph.
+        author: whose it is; author, licence and source are the credit that belongs under the picture.
+        licence: under which it may be used.
+        source: where it comes from.
         alt: what is to be seen, for a reader who cannot see it.
-        thing, box: one object and its box (x0, y0, x1, y1), half open, in pixels of the photograph. The boxes
-            were drawn by hand for this course, to a few pixels.
+        thing: one object in it.
+        box: of that object (x0, y0, x1, y1), half open, in pixels of the photograph. The boxes were drawn by
+            hand for this course, to a few pixels.
     """
 
     file: str
@@ -111,7 +121,7 @@ PHOTOS: dict[str, Photo] = {
 }
 
 
-def photo(name: str) -> np.ndarray:
+def photo(name: str) -> NDArray[np.uint8]:
     """A photograph of the course, uint8 RGB ``(H, W, 3)``; nothing is downloaded.
 
     Args:
@@ -120,27 +130,34 @@ def photo(name: str) -> np.ndarray:
     Raises:
         ValueError: there is no photograph of that name.
         FileNotFoundError: scikit-image's wheel is installed without it.
+
+    Example:
+        >>> photo("chelsea").shape
+        (300, 451, 3)
     """
-    if name not in PHOTOS:
-        raise ValueError(f"name must be one of {', '.join(PHOTOS)}, got {name!r}")
-    return load_photo(Path(skimage.data.__file__).parent / PHOTOS[name].file)
+    return load_photo(Path(skimage.data.__file__).parent / PHOTOS[choice("name", name, PHOTOS)].file)
 
 
-def load_photo(source: object) -> np.ndarray:
+def load_photo(source: object) -> NDArray[np.uint8]:
     """Any picture of yours as uint8 RGB ``(H, W, 3)``: upright, in colour, with 8 bits.
 
     EXIF rotation is applied, transparency is laid on white, and grey, palette, CMYK and 16-bit pictures are
     converted. Of an animation the first frame is taken.
 
     Args:
-        source: a path; the bytes of a file or an open binary file; a PIL image; an array ``(H, W)`` or
-            ``(H, W, 1 | 3 | 4)`` of bool, uint8, uint16 or floats in 0..1; or what an ipywidgets
-            ``FileUpload`` holds (the widget or its value, with one file in it).
+        source: a path; the bytes of a file or an open binary file, JPEG, PNG, WebP, TIFF, GIF or BMP; a PIL
+            image; an array ``(H, W)`` or ``(H, W, 1 | 3 | 4)`` of bool, uint8, uint16 or floats in 0..1; or
+            what an ipywidgets ``FileUpload`` holds (the widget or its value, with one file in it).
 
     Raises:
         FileNotFoundError: there is no such file.
         TypeError: `source` is none of the above.
-        ValueError: it is no picture, a damaged one, an empty one, or one above 100 megapixels.
+        ValueError: it is no picture of a format above, a damaged one, an empty one, or one above 100
+            megapixels.
+
+    Example:
+        >>> load_photo(np.array([[0, 65535]], np.uint16)).tolist()
+        [[[0, 0, 0], [255, 255, 255]]]
     """
     source = _unpack_upload(source)
     if isinstance(source, np.ndarray):
@@ -152,7 +169,7 @@ def load_photo(source: object) -> np.ndarray:
     if isinstance(source, str | os.PathLike):
         return _from_path(source)
     if hasattr(source, "read"):
-        return _from_file(source, "the file")
+        return _from_file(cast(BinaryIO, source), "the file")
     raise TypeError(
         f"source must be a path, bytes, a PIL image, an array or an upload, got {type(source).__name__}"
     )
@@ -170,7 +187,7 @@ def _unpack_upload(source: object) -> object:
     return source["content"] if isinstance(source, Mapping) and "content" in source else source
 
 
-def _from_path(source: str | os.PathLike) -> np.ndarray:
+def _from_path(source: str | os.PathLike) -> NDArray[np.uint8]:
     path = os.path.expanduser(source)
     if str(path).lower().startswith(("http://", "https://")):
         raise ValueError(f"source is the address {path!r}; download the picture yourself and give its path")
@@ -180,56 +197,97 @@ def _from_path(source: str | os.PathLike) -> np.ndarray:
         return _from_file(file, os.path.basename(path))
 
 
-def _from_file(file: io.IOBase, name: str) -> np.ndarray:
+def _from_file(file: BinaryIO, name: str) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             # Pillow's own limits only warn; _from_pil has ours, which it checks before a pixel is read.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file)
+            # Only these: other formats start programs (EPS) or depend on how Pillow was built (AVIF).
+            image = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ValueError(f"{name} has more than {MAX_PIXELS:,} pixels; save a smaller copy") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         raise ValueError(
             f"{name} is not a picture that can be read here (JPEG, PNG, WebP, TIFF, GIF and BMP can; "
-            "export HEIC as JPEG)"
+            "export HEIC and AVIF as JPEG)"
         ) from error
-    return _from_pil(image, name)
+    return _from_pil(image, name, ours=True)
 
 
-def _from_pil(image: Image.Image, name: str) -> np.ndarray:
+def _from_pil(image: Image.Image, name: str, ours: bool = False) -> NDArray[np.uint8]:
     _check_size(image.height, image.width, name)
     try:
-        image = ImageOps.exif_transpose(image)  # reads the pixels
-        deep = image.mode in ("I", "F") or image.mode.startswith("I;16")
-        if not deep:
-            opaque = _on_white(image.convert("RGBA")) if image.has_transparency_data else image.convert("RGB")
-    except MemoryError:
+        turned = ImageOps.exif_transpose(image, in_place=ours)  # reads the pixels; no copy of what is ours
+        image = turned or image
+        _check_deep(image)
+        return _in_strips(image.height, image.width, lambda rows: _strip(image, rows))
+    except (MemoryError, _Refused):
         raise
     except Exception as error:  # Pillow's decoders meet damage with errors of many kinds
         raise ValueError(f"{name} is damaged or of an unknown kind: {error}") from error
-    return _from_array(_deep_pixels(image)) if deep else np.array(opaque)
 
 
-def _deep_pixels(image: Image.Image) -> np.ndarray:
-    """A grey picture of more than 8 bits as uint16 or float; 32-bit integers must hold 16-bit values."""
-    pixels = np.array(image)
+class _Refused(ValueError):
+    """What a picture holds cannot be shown."""
+
+
+#: Rows that are worked on at a time, so that a large picture is not in memory in several forms at once.
+_ROWS = 256
+
+
+def _in_strips(height: int, width: int, strip: Callable[[slice], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """An RGB picture put together from strips of rows."""
+    whole = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _ROWS):
+        rows = slice(top, min(top + _ROWS, height))
+        whole[rows] = strip(rows)
+    return whole
+
+
+def _strip(image: Image.Image, rows: slice) -> NDArray[np.uint8]:
+    """Some rows of a PIL image as RGB."""
+    part = image.crop((0, rows.start, image.width, rows.stop))
+    if _is_deep(image):
+        pixels = np.array(part)
+        return _eight_bits(pixels if image.mode == "F" else pixels.astype(np.uint16))[:, :, None]
+    return np.array(_on_white(part.convert("RGBA")) if image.has_transparency_data else part.convert("RGB"))
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a grey picture has more than 8 bits."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def _check_deep(image: Image.Image) -> None:
+    """32-bit integers must hold 16-bit values, and floats must lie in 0..1."""
     if image.mode == "F":
-        return pixels
-    if pixels.min(initial=0) < 0 or pixels.max(initial=0) > 65535:
-        raise ValueError(f"source must hold integers in 0..65535, got {pixels.min()} to {pixels.max()}")
-    return pixels.astype(np.uint16)
+        for top in range(0, image.height, _ROWS):
+            _check_floats(np.array(image.crop((0, top, image.width, min(top + _ROWS, image.height)))))
+    elif _is_deep(image) and image.mode == "I":
+        low, high = cast(tuple[int, int], image.getextrema())
+        if low < 0 or high > 65535:
+            raise _Refused(f"source must hold integers in 0..65535, got {low} to {high}")
 
 
-def _from_array(array: np.ndarray) -> np.ndarray:
+def _from_array(array: NDArray) -> NDArray[np.uint8]:
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
         raise ValueError(f"source must have shape (H, W) or (H, W, 1 | 3 | 4), got {array.shape}")
-    _check_size(array.shape[0], array.shape[1], "the array")
-    pixels = _eight_bits(array)
-    if pixels.shape[2] == 4:
+    height, width, channels = array.shape
+    _check_size(height, width, "the array")
+    if np.issubdtype(array.dtype, np.floating):
+        _check_floats(array)
+
+    def strip(rows: slice) -> NDArray[np.uint8]:
+        pixels = _eight_bits(array[rows])
+        if channels < 4:
+            return pixels
         return np.array(_on_white(Image.fromarray(np.ascontiguousarray(pixels))))
-    return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), order="C")  # a copy, for writing into
+
+    return _in_strips(height, width, strip)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -237,7 +295,13 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
-def _eight_bits(array: np.ndarray) -> np.ndarray:
+def _check_floats(array: NDArray) -> None:
+    low, high = array.min(), array.max()
+    if not (low >= 0 and high <= 1):  # NaN is neither
+        raise _Refused(f"source must hold floats in 0..1, got {low:.3g} to {high:.3g}")
+
+
+def _eight_bits(array: NDArray) -> NDArray[np.uint8]:
     """The array as uint8: bool 0/255, uint16 rounded from 0..65535, float rounded from 0..1."""
     if array.dtype == np.uint8:
         return array
@@ -246,8 +310,6 @@ def _eight_bits(array: np.ndarray) -> np.ndarray:
     if array.dtype == np.uint16:
         return np.rint(array / 257).astype(np.uint8)
     if np.issubdtype(array.dtype, np.floating):
-        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise ValueError(f"source must hold floats in 0..1, got {array.min():.3g} to {array.max():.3g}")
         return np.rint(array * 255).astype(np.uint8)
     raise ValueError(f"source must be bool, uint8, uint16 or float, got {array.dtype}")
 

@@ -11,8 +11,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from defusedxml import ElementTree
+from numpy.typing import NDArray
 from PIL import Image
+
+from ..kit.checks import shortened, whole
+from ..kit.files import read_bytes, read_xml
+from ..labels.interchange._common import naming, number
+from ..labels.interchange.masks import read_map
+from ..labels.interchange.voc import SIDES
 
 CLASSES = (
     "background",
@@ -52,10 +58,10 @@ class Picture:
     """
 
     name: str
-    image: np.ndarray
-    mask: np.ndarray
-    boxes: np.ndarray
-    classes: np.ndarray
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    boxes: NDArray[np.float64]
+    classes: NDArray[np.int64]
 
     @property
     def labels(self) -> set[int]:
@@ -65,6 +71,9 @@ class Picture:
 
 class VOC:
     """The pictures of one split, read when they are asked for: ``len(voc)``, ``voc[i]``, iteration.
+
+    Masks may be in VOC's colours, as some tools save them. What is wrong with a picture's files is said, with
+    the file's name, when it is asked for.
 
     Args:
         root: folder with JPEGImages, SegmentationClass, Annotations and ImageSets/Segmentation.
@@ -77,10 +86,8 @@ class VOC:
     def __init__(self, root: str | Path, split: str = "train"):
         self.root = Path(root).expanduser()
         listed = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
-        for part in (
-            listed,
-            *(self.root / name for name in ("JPEGImages", "SegmentationClass", "Annotations")),
-        ):
+        folders = (self.root / name for name in ("JPEGImages", "SegmentationClass", "Annotations"))
+        for part in (listed, *folders):
             if not part.exists():
                 raise FileNotFoundError(f"root is no VOC folder: there is no {part}")
         self.names = listed.read_text(encoding="utf-8").split()
@@ -89,19 +96,33 @@ class VOC:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Picture:
+        """One picture. Raises ``ValueError`` with the name of a file that is not in order."""
         name = self.names[index]
-        with Image.open(self.root / "JPEGImages" / f"{name}.jpg") as file:
-            image = np.array(file.convert("RGB"))
-        with Image.open(self.root / "SegmentationClass" / f"{name}.png") as file:
-            mask = np.array(file)  # palette indices are the classes
+        image = _image(self.root / "JPEGImages" / f"{name}.jpg")
+        path = self.root / "SegmentationClass" / f"{name}.png"
+        with naming(f"{path.parent.name}/{path.name}"):
+            mask = read_map(
+                read_bytes(path), (image.shape[0], image.shape[1])
+            )  # numbers of classes, or colours
+            strange = set(np.unique(mask).tolist()) - {*range(len(CLASSES)), 255}
+            if strange:
+                raise ValueError(f"classes must be 0..{len(CLASSES) - 1} or 255, got {sorted(strange)[:8]}")
         return Picture(name, image, mask, *_objects(self.root / "Annotations" / f"{name}.xml"))
 
 
 def shrunk(picture: Picture, side: int) -> Picture:
-    """The picture with its longer side at most `side` pixels, its mask and its boxes with it."""
+    """The picture with its longer side at most `side` pixels, its mask and its boxes with it.
+
+    Args:
+        picture: of any size.
+        side: at least 1.
+
+    Raises:
+        ValueError: another `side`.
+    """
     height, width = picture.mask.shape
-    scale = min(1.0, side / max(height, width))
-    size = round(width * scale), round(height * scale)
+    scale = min(1.0, whole("side", side, 1) / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
     return Picture(
         picture.name,
         cv2.resize(picture.image, size, interpolation=cv2.INTER_AREA),
@@ -111,11 +132,29 @@ def shrunk(picture: Picture, side: int) -> Picture:
     )
 
 
-def _objects(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _image(path: Path) -> NDArray[np.uint8]:
+    """A JPEG as uint8 RGB, not turned: VOC's masks lie on the pixels as they are stored."""
+    try:
+        with Image.open(path, formats=["JPEG"]) as file:
+            return np.array(file.convert("RGB"))
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Pillow meets damage with errors of many kinds
+        raise ValueError(f"JPEGImages/{path.name} is no sound JPEG: {error}") from error
+
+
+def _objects(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Boxes, half open and from 0, and classes of a VOC annotation."""
     boxes, classes = [], []
-    for thing in ElementTree.parse(path).iter("object"):
-        x0, y0, x1, y1 = (float(thing.findtext(f"bndbox/{k}")) for k in ("xmin", "ymin", "xmax", "ymax"))
-        boxes.append((x0 - 1, y0 - 1, x1, y1))
-        classes.append(CLASSES.index(thing.findtext("name")))
+    with naming(f"Annotations/{path.name}"):
+        for k, thing in enumerate(read_xml(path).iter("object"), 1):
+            with naming(f"object {k}"):
+                x0, y0, x1, y1 = (number(thing.findtext(f"bndbox/{side}"), side) for side in SIDES)
+                name = (thing.findtext("name") or "").strip()
+                if name not in CLASSES[1:]:
+                    raise ValueError(f"name must be one of VOC's classes, got {shortened(name)}")
+                if not (x0 <= x1 and y0 <= y1):
+                    raise ValueError(f"box must have min <= max, got {[x0, y0, x1, y1]}")
+                boxes.append((x0 - 1, y0 - 1, x1, y1))
+                classes.append(CLASSES.index(name))
     return np.array(boxes, np.float64).reshape(-1, 4), np.array(classes, np.int64)

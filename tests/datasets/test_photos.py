@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -15,7 +18,7 @@ import skimage.data
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageSequence
+from PIL import Image, ImageSequence, features
 
 from lecturekit.datasets.photos import MAX_PIXELS, PHOTOS, load_photo, photo
 
@@ -601,3 +604,68 @@ def test_addresses_are_not_fetched(address):
 def test_what_is_no_source(source):
     with pytest.raises(TypeError, match="source"):
         load_photo(source)
+
+
+# ------------------------------------------------------------------ only what the message names is opened
+
+
+def test_formats_that_start_programs_or_depend_on_pillow_are_refused(tmp_path, monkeypatch):
+    """Pillow hands EPS to Ghostscript where that is installed: a stranger's file must start nothing."""
+
+    def started(*_, **__):
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr(subprocess, "check_call", started)
+    monkeypatch.setattr(subprocess, "Popen", started)
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+    files = {"EPS": eps, "AVIF": b"\0\0\0\x1cftypavif" + b"\0" * 400}
+    for kind in ("PPM", "PCX", "TGA", "ICO", "DDS", "SGI", "PDF", "JPEG2000"):
+        buffer = io.BytesIO()
+        with suppress(KeyError, OSError):
+            Image.new("RGB", (8, 8)).save(buffer, format=kind)
+            files[kind] = buffer.getvalue()
+    for data in files.values():
+        for source in (data, io.BytesIO(data)):
+            with pytest.raises(ValueError, match="not a picture that can be read here"):
+                load_photo(source)
+    path = tmp_path / "x.jpg"
+    path.write_bytes(eps)
+    with pytest.raises(ValueError, match=r"x\.jpg is not a picture"):
+        load_photo(path)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow knows no AVIF")
+def test_avif_sound_or_damaged_is_refused_with_advice():
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(buffer, format="AVIF")
+    data = buffer.getvalue()
+    for content in (data, data[:-20], data[:60] + b"\xff" * 40 + data[100:]):
+        with pytest.raises(ValueError, match="AVIF as JPEG"):
+            load_photo(content)
+
+
+PEAK = """
+import io, resource, sys
+import numpy as np
+from PIL import Image
+from lecturekit.datasets.photos import load_photo
+kind = sys.argv[1]
+buffer = io.BytesIO()
+pixels = np.zeros((9000, 11000), np.uint16 if kind == "I;16" else bool)
+Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+data, pixels = buffer.getvalue(), None
+image = np.zeros((1, 1, 3))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+picture = load_photo(data)
+print(picture.shape, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are told in other units elsewhere")
+@pytest.mark.parametrize("kind", ["1", "I;16"])
+def test_a_small_file_of_a_hundred_megapixels_does_not_fill_the_memory(kind):
+    """The picture itself takes 297 MB; what it is made of, 99 or 198 MB more, and a strip's worth of work."""
+    done = subprocess.run([sys.executable, "-c", PEAK, kind], capture_output=True, text=True, check=True)
+    shape, peak = done.stdout.rsplit(" ", 1)
+    assert shape == "(9000, 11000, 3)"
+    assert int(peak) < 650

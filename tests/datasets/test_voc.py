@@ -6,6 +6,7 @@ from PIL import Image
 from support import VOC as REAL
 
 from lecturekit.datasets import voc
+from lecturekit.labels.interchange.masks import COLOURS
 
 XML = """<annotation><object><name>cat</name><bndbox><xmin>2</xmin><ymin>1</ymin><xmax>3</xmax><ymax>2</ymax>
 </bndbox></object></annotation>"""
@@ -55,3 +56,74 @@ def test_masks_of_the_real_folder_lie_in_their_boxes():
         thing = (picture.mask > 0) & (picture.mask < 255)
         inside, total = inside + (covered & thing).sum(), total + thing.sum()
     assert inside / total > 0.95
+
+
+# ------------------------------------------------------------------ faults are said with the file's name
+
+
+def test_masks_in_colour_are_turned_back(folder):
+    path = folder / "SegmentationClass/a.png"
+    wanted = voc.VOC(folder)[0].mask
+    for mode in ("RGB", "RGBA"):
+        picture = Image.fromarray(wanted)
+        picture.putpalette(COLOURS.tobytes())
+        picture.convert(mode).save(path)
+        assert np.array_equal(voc.VOC(folder)[0].mask, wanted)
+
+
+OBJECT = "<annotation><object><name>{}</name><bndbox>{}</bndbox></object></annotation>"
+BOX = "<xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax>"
+XML_FAULTS = {
+    "unknown class": (OBJECT.format("gnu", BOX), r"Annotations/a\.xml: object 1: name .* got 'gnu'"),
+    "background": (OBJECT.format("background", BOX), "name must be one of VOC's classes"),
+    "no name": (OBJECT.format("", BOX), "name must be one of"),
+    "broken XML": ("<annotation><object>", r"Annotations/a\.xml: this is no XML"),
+    "entities": ('<!DOCTYPE a [<!ENTITY b "b">]><a>&b;</a>', "no entities"),
+    "side missing": (OBJECT.format("cat", BOX[14:]), "object 1: xmin must be a number, got None"),
+    "no number": (OBJECT.format("cat", BOX.replace("2", "two")), "xmax must be a number"),
+    "turned": (OBJECT.format("cat", BOX.replace("1", "3")), "min <= max"),
+}
+FAULTS = {name: ("Annotations/a.xml", *fault) for name, fault in XML_FAULTS.items()} | {
+    "no JPEG": ("JPEGImages/a.jpg", "GIF89a", r"JPEGImages/a\.jpg is no sound JPEG"),
+    "no PNG": ("SegmentationClass/a.png", "GIF89a", r"SegmentationClass/a\.png: this is no sound PNG"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_file_that_is_not_in_order_is_named(name, folder):
+    file, content, message = FAULTS[name]
+    (folder / file).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        voc.VOC(folder)[0]
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.zeros((3, 3), np.uint8), "PNG must be"),
+        (np.full((3, 3, 3), 77, np.uint8), "PNG must be"),
+        ("alien", r"a\.png: classes must be 0\.\.20 or 255, got \[99\]"),
+        ("colour", r"a\.png: PNG must have colours of classes only, got \(1, 2, 3\)"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(mask, message, folder):
+    shape = voc.VOC(folder)[0].mask.shape
+    if isinstance(mask, str):
+        mask = np.full(shape, 99, np.uint8) if mask == "alien" else np.full((*shape, 3), (1, 2, 3), np.uint8)
+    Image.fromarray(mask).save(folder / "SegmentationClass/a.png")
+    with pytest.raises(ValueError, match=message):
+        voc.VOC(folder)[0]
+
+
+def test_a_missing_file_is_named(folder):
+    (folder / "Annotations/a.xml").unlink()
+    with pytest.raises(FileNotFoundError, match=r"a\.xml"):
+        voc.VOC(folder)[0]
+
+
+def test_a_thin_picture_shrinks_to_a_pixel_at_least():
+    image, mask = np.zeros((400, 1, 3), np.uint8), np.zeros((400, 1), np.uint8)
+    thin = voc.Picture("a", image, mask, np.zeros((0, 4)), np.zeros(0, int))
+    assert voc.shrunk(thin, 4).mask.shape == (4, 1)
+    with pytest.raises(ValueError, match="side"):
+        voc.shrunk(thin, 0)

@@ -176,7 +176,8 @@ _NOTHING = ("background", "ignored", "void")
 def labelmap(names: Sequence[str]) -> str:
     """The text of a labelmap.txt, which tells other tools the class of each colour."""
     lines = ["# label:color_rgb:parts:actions"]
-    for name, colour in zip(("background", *names), COLOURS.tolist(), strict=False):
+    colours = COLOURS.tolist()
+    for name, colour in [*zip(("background", *names), colours, strict=False), ("ignored", colours[IGNORE])]:
         lines.append(f"{name}:{','.join(map(str, colour))}::")
     return "\n".join([*lines, ""])
 
@@ -202,7 +203,7 @@ def classes_of(found: dict[str, tuple[int, ...] | None]) -> list[str]:
 def colours_of(found: dict[str, tuple[int, ...] | None], names: Sequence[str]) -> dict | None:
     """The number of each colour of a labelmap.txt; None where it gives no colours, and VOC's hold."""
     special = {"background": 0, "ignored": IGNORE, "void": IGNORE}
-    numbers_ = {name: k for k, name in enumerate(names, 1)} | special
+    numbers_ = special | {name: k for k, name in enumerate(names, 1)}
     colours = {c: numbers_.get(n, numbers_.get(n.lower())) for n, c in found.items() if c}
     colours = {c: k for c, k in colours.items() if k is not None}
     return (
