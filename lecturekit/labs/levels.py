@@ -34,7 +34,7 @@ from ..labels.boxes import paint_masks
 from ..labels.label_map import BACKGROUND
 from ..metrics import label_quality
 from ..models import MEAN, STD
-from ..pixels.grabcut import grabcut_pictures
+from ..pixels.grabcut import grabcut_images
 
 #: From the least that a label can say to the most.
 LEVELS = ("image label", "box", "pixels")
@@ -215,7 +215,7 @@ def pixels_by_grabcut(images: Sequence[np.ndarray], boxes: Sequence[Label]) -> l
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "GrabCut fell back")
-        cuts = grabcut_pictures(images, [label.boxes for label in boxes], **GRABCUT)
+        cuts = grabcut_images(images, [label.boxes for label in boxes], **GRABCUT)
     return [
         Label("pixels", label.classes, mask=_painted(cut.masks, label, image.shape[:2]))
         for image, label, cut in zip(images, boxes, cuts, strict=True)

@@ -37,9 +37,19 @@ from torch import Tensor
 
 from ..kit.checks import choice, number, whole
 from ..labels.label_map import IGNORE
+from ._crf_inputs import (
+    Array,
+    as_rows,
+    as_tensor,
+    checked_compatibility,
+    checked_labels,
+    checked_pixels,
+    checked_unary,
+    home,
+    one_hot,
+    wide,
+)
 from ._lattice import Gaussian, Lattice, gaussian
-
-Array = np.ndarray | Tensor
 
 #: An exact kernel of more numbers than this (400 MB) is refused: one picture of 100 x 100 pixels has as many.
 EXACT_LIMIT = 10**8
@@ -100,7 +110,7 @@ class Pairwise:
         given = {"theta_alpha": theta_alpha, "theta_beta": theta_beta, "theta_gamma": theta_gamma}
         widths = {name: number(name, value, 0, open_=True) for name, value in given.items()}
         choice("normalisation", normalisation, ["symmetric", "none"])
-        images = _images(image).float()
+        images = checked_pixels(image).float()
         self.shape = tuple(images.shape[:3])
         if exact and self.shape[0] * math.prod(self.shape[1:]) ** 2 > EXACT_LIMIT:
             raise ValueError(f"image must be 100 x 100 at most for exact=True, got {self.shape} (B, H, W)")
@@ -125,7 +135,7 @@ class Pairwise:
 
     def __matmul__(self, q: Array) -> Tensor:
         """``out[i] = sum_j k(i, j) q[j]``; q and out are floats ``(B, N, K)`` with N = H W."""
-        rows = _home(_tensor(q, "q"))
+        rows = home(as_tensor(q, "q"))
         wanted = self.shape[0], math.prod(self.shape[1:])
         if not rows.is_floating_point() or rows.ndim != 3 or rows.shape[:2] != wanted:
             raise ValueError(
@@ -214,10 +224,10 @@ def mean_field(
         True
     """
     iterations = whole("iterations", iterations, 0)
-    energies = _unary(unary)
-    costs = _compatibility(compatibility, energies)
+    energies = checked_unary(unary)
+    costs = checked_compatibility(compatibility, energies)
     pairwise = _pairwise(image, kernel, energies)
-    groups = pairwise._split(_rows(energies))
+    groups = pairwise._split(as_rows(energies))
     q = torch.cat([_iterate(rows, part, iterations, costs) for part, rows in groups])
     return q.mT.reshape(energies.shape).to(unary.device if isinstance(unary, Tensor) else "cpu")
 
@@ -276,7 +286,7 @@ def kernel_matrix(image: Array, **kernel) -> Tensor:
     if pairwise.shape[0] != 1:
         raise ValueError(f"image must be one image, got {pairwise.shape[0]}")
     pixels = math.prod(pairwise.shape[1:])
-    return (pairwise @ torch.eye(pixels, device=_images(image).device)[None])[0]
+    return (pairwise @ torch.eye(pixels, device=checked_pixels(image).device)[None])[0]
 
 
 @torch.no_grad()
@@ -316,12 +326,12 @@ def refine(
         >>> refine(labels, image, theta_alpha=4.0)[0].tolist()
         [0, 0, 0, 0, 7, 7, 7, 7]
     """
-    given = _tensor(labels, "labels").detach()
+    given = as_tensor(labels, "labels").detach()
     if given.is_floating_point():
         unary = unary_from_probabilities(given)
         names = torch.arange(unary.shape[-3], device=unary.device)
     else:
-        given = _labels(given, IGNORE)
+        given = checked_labels(given, IGNORE)
         names = given.unique()  # 255 is the last
         names = names[names != IGNORE] if len(names) > 1 else names
         places = torch.where(given == IGNORE, IGNORE, torch.searchsorted(names, given))
@@ -357,22 +367,22 @@ def energy(
         TypeError: as `mean_field`.
         ValueError: labels out of range or of another size; otherwise as `mean_field`.
     """
-    energies = _unary(unary)
+    energies = checked_unary(unary)
     classes, shape = energies.shape[-3], energies.shape[:-3] + energies.shape[-2:]
-    chosen = _one_hot(_labels(labels, classes, unknown=False), classes)
+    chosen = one_hot(checked_labels(labels, classes, unknown=False), classes)
     if chosen.shape != energies.shape:
         raise ValueError(f"labels must be {tuple(shape)} like the unary, got {tuple(np.shape(labels))}")
     potts = 1 - torch.eye(classes)
-    cost = cast(Tensor, _compatibility(potts if compatibility is None else compatibility, energies))
+    cost = cast(Tensor, checked_compatibility(potts if compatibility is None else compatibility, energies))
     if cost.diagonal().any():
         # A pixel's message to itself would count as a pair of equal labels.
         if isinstance(image, Pairwise) and image.self_message:
             raise ValueError("image must be a Pairwise with self_message=False, or equal labels must cost 0")
         kernel = kernel if isinstance(image, Pairwise) else kernel | {"self_message": False}
     pairwise = _pairwise(image, kernel, energies)
-    x = _rows(chosen.to(energies))
+    x = as_rows(chosen.to(energies))
     pairs = (x * (pairwise @ x @ cost)).sum((1, 2)) / 2
-    return ((x * _rows(energies)).sum((1, 2)) + pairs).reshape(shape[:-2])
+    return ((x * as_rows(energies)).sum((1, 2)) + pairs).reshape(shape[:-2])
 
 
 def unary_from_probabilities(probabilities: Array) -> Tensor:
@@ -388,12 +398,12 @@ def unary_from_probabilities(probabilities: Array) -> Tensor:
         TypeError: no floats.
         ValueError: NaN, or values outside 0..1, as logits are.
     """
-    p = _tensor(probabilities, "probabilities")
+    p = as_tensor(probabilities, "probabilities")
     if not p.is_floating_point():
         raise TypeError(f"probabilities must be floats, got {p.dtype}")
     if not ((p >= 0) & (p <= 1.01)).all():  # bfloat16 rounds
         raise ValueError("probabilities must be in 0..1 without NaN; make them of logits by a softmax")
-    return -_wide(p).clamp(FLOOR, 1).log()
+    return -wide(p).clamp(FLOOR, 1).log()
 
 
 def unary_from_labels(labels: Array, classes: int, confidence: float | Array = 0.7) -> Tensor:
@@ -419,7 +429,7 @@ def unary_from_labels(labels: Array, classes: int, confidence: float | Array = 0
                 [[0.8000, 0.5000]]])
     """
     classes = whole("classes", classes, 1, IGNORE)
-    given = _labels(labels, classes)
+    given = checked_labels(labels, classes)
     sure = torch.as_tensor(confidence, dtype=torch.float32, device=given.device)
     least = 1 / classes - 1e-6 if classes > 1 else 0  # one class is certain, whatever is said of it
     if sure.shape not in ((), given.shape) or not ((sure > 0) & (sure >= least) & (sure < 1)).all():
@@ -428,7 +438,7 @@ def unary_from_labels(labels: Array, classes: int, confidence: float | Array = 0
             f"{tuple(given.shape)}, got {confidence!r}"
         )
     sure = sure.expand(given.shape).unsqueeze(-3)  # (..., 1, H, W)
-    p = torch.where(_one_hot(given, classes), sure, (1 - sure) / max(classes - 1, 1))
+    p = torch.where(one_hot(given, classes), sure, (1 - sure) / max(classes - 1, 1))
     return -torch.where((given == IGNORE).unsqueeze(-3), 1 / classes, p).log()
 
 
@@ -458,94 +468,8 @@ def _pairwise(image: Array | Sequence[Array] | Pairwise, kernel: dict[str, Any],
     """The kernel of `image`, which may be one already, after a look at whether image and unary fit."""
     if isinstance(image, Pairwise) and kernel:
         raise TypeError(f"{', '.join(kernel)} cannot be set for a Pairwise, which was made with its own")
-    images = image if isinstance(image, Pairwise) else _images(image).to(unary.device)
+    images = image if isinstance(image, Pairwise) else checked_pixels(image).to(unary.device)
     wanted = (1, *unary.shape[1:]) if unary.ndim == 3 else (len(unary), *unary.shape[2:])
     if tuple(images.shape[:3]) != wanted:
         raise ValueError(f"image must be {wanted} (B, H, W) like the unary, got {tuple(images.shape[:3])}")
     return images if isinstance(images, Pairwise) else Pairwise(images, **kernel)
-
-
-def _rows(maps: Tensor) -> Tensor:
-    """``(K, H, W)`` or ``(B, K, H, W)`` -> ``(B, N, K)``."""
-    return maps.flatten(-2).mT.reshape(-1, maps.shape[-2] * maps.shape[-1], maps.shape[-3])
-
-
-def _one_hot(labels: Tensor, classes: int) -> Tensor:
-    """``(..., H, W)`` -> bool ``(..., K, H, W)``."""
-    return labels.unsqueeze(-3) == torch.arange(classes, device=labels.device)[:, None, None]
-
-
-def _wide(values: Tensor) -> Tensor:
-    return values if values.dtype == torch.float64 else values.float()
-
-
-def _home(values: Tensor) -> Tensor:
-    """The tensor where the sums are done: on its device, but for MPS, which lacks some of the operations."""
-    return values.cpu() if values.device.type == "mps" else values
-
-
-def _tensor(value: Array, name: str) -> Tensor:
-    if isinstance(value, Tensor):
-        return value
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array or a tensor, got {type(value).__name__}")
-    return torch.tensor(np.ascontiguousarray(value))
-
-
-def _images(image: Array | Sequence[Array]) -> Tensor:
-    """One image, a batch or a list -> ``(B, H, W, 3)`` in 0..255, of the dtype it came in."""
-    if isinstance(image, list | tuple):
-        sizes = {tuple(np.shape(one)) for one in image}
-        if len(sizes) != 1:
-            raise ValueError(f"image must be a list of images of one size, got {sorted(sizes)}")
-        image = torch.stack([_tensor(one, "image") for one in image])
-    images = _home(_tensor(cast(Array, image), "image")).detach()
-    images = images[None] if images.ndim == 3 else images
-    if images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape:
-        raise ValueError(f"image must be RGB, (H, W, 3) or (B, H, W, 3), got {tuple(images.shape)}")
-    low, high = images.float().aminmax()
-    if not 0 <= low <= high <= 255:  # also false for NaN
-        raise ValueError(f"image must have values in 0..255 without NaN, got {low:g}..{high:g}")
-    if images.is_floating_point() and 0 < high <= 1:
-        raise ValueError(f"image must have values in 0..255, got 0..{high:g}: multiply it by 255")
-    return images
-
-
-def _unary(unary: Array) -> Tensor:
-    energies = _home(_tensor(unary, "unary"))
-    if not energies.is_floating_point():
-        raise TypeError(
-            f"unary must be floats, energies -log p, got {energies.dtype}; labels: unary_from_labels"
-        )
-    if energies.ndim not in (3, 4) or 0 in energies.shape:
-        raise ValueError(f"unary must be (K, H, W) or (B, K, H, W), got {tuple(energies.shape)}")
-    if not energies.isfinite().all():
-        raise ValueError(
-            "unary must be finite; unary_from_probabilities makes -log p of probabilities safely"
-        )
-    return _wide(energies)
-
-
-def _labels(labels: Array, classes: int, unknown: bool = True) -> Tensor:
-    given = _tensor(labels, "labels")
-    if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
-        raise TypeError(f"labels must be integers, got {given.dtype}")
-    given = given.long()
-    if given.ndim < 2 or 0 in given.shape:
-        raise ValueError(f"labels must be (H, W) or (B, H, W), got {tuple(given.shape)}")
-    wrong = (given < 0) | (given >= classes)
-    wrong = wrong & (given != IGNORE) if unknown else wrong
-    if wrong.any():
-        also = f" or {IGNORE}" if unknown else ""
-        raise ValueError(f"labels must be in 0..{classes - 1}{also}, got {given[wrong][0]}")
-    return given
-
-
-def _compatibility(matrix: Array | None, unary: Tensor) -> Tensor | None:
-    if matrix is None:
-        return None
-    costs = _tensor(matrix, "compatibility")
-    classes = unary.shape[-3]
-    if costs.shape != (classes, classes) or not costs.isfinite().all() or not torch.equal(costs, costs.T):
-        raise ValueError(f"compatibility must be finite and symmetric, ({classes}, {classes}), got {costs}")
-    return costs.to(unary)

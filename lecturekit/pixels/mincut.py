@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from torch import Tensor
@@ -152,7 +153,8 @@ def exact_min_cut(unary: Tensor, pairwise: Tensor) -> Cut:
     _check_costs(unary, pairwise)
     masks, slack = [], []
     for one, pair in zip(unary.detach().cpu().double(), pairwise.detach().cpu().double(), strict=True):
-        mask, worst = _flow_cut(one.numpy(), pair.numpy())
+        free = np.ones(one.shape, bool)
+        mask, worst = _flow_cut(one.numpy(), pair.numpy(), ~free, free)
         masks.append(torch.from_numpy(mask))
         slack.append(worst)
     mask = torch.stack(masks).to(unary.device)
@@ -161,27 +163,56 @@ def exact_min_cut(unary: Tensor, pairwise: Tensor) -> Cut:
     return Cut(mask, found, bound, mask.to(unary.dtype))
 
 
-def _flow_cut(unary: np.ndarray, pairwise: np.ndarray) -> tuple[np.ndarray, float]:
-    """Mask of one picture, and by how much rounding can have raised its energy at most."""
-    index = np.arange(unary.size).reshape(unary.shape)
-    source, sink, costs = unary.size, unary.size + 1, unary.ravel()
-    wins, loses = np.flatnonzero(costs < 0), np.flatnonzero(costs > 0)
-    tails, heads = [np.full(len(wins), source), loses], [wins, np.full(len(loses), sink)]
-    capacity = [-costs[wins], costs[loses]]
+def band_cut(
+    unary: NDArray, pairwise: NDArray, mask: NDArray[np.bool_], band: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """The labelling of least energy among those that differ from `mask` in the band alone, by maximum flow.
+
+    Args:
+        unary: as in `energy`, of one picture, ``(H, W)``; only looked at in the band.
+        pairwise: ``(4, H, W)``.
+        mask: bool ``(H, W)``, the labels outside the band.
+        band: bool ``(H, W)``, the pixels that may change.
+    """
+    return _flow_cut(unary, pairwise, mask, band)[0]
+
+
+def _flow_cut(
+    unary: NDArray, pairwise: NDArray, mask: NDArray[np.bool_], free: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], float]:
+    """The best labels of the `free` pixels, and by how much rounding can have raised the energy at most."""
+    nodes = int(free.sum())
+    index = np.full(unary.shape, -1)  # of the nodes; -1: the label is settled
+    index[free] = np.arange(nodes)
+    costs = unary[free].astype(np.float64)
+    tails, heads, capacity = [], [], []
     for k, (here, there) in enumerate(pair_ends(unary.shape)):
         here, there = here[1:], there[1:]  # without the batch
         p, q, cost = index[here].ravel(), index[there].ravel(), pairwise[k][here].ravel()
-        tails, heads, capacity = [*tails, p, q], [*heads, q, p], [*capacity, cost, cost]
-    tails, heads, capacity = map(np.concatenate, (tails, heads, capacity))
+        both = (p >= 0) & (q >= 0)
+        tails += [p[both], q[both]]
+        heads += [q[both], p[both]]
+        capacity += [cost[both]] * 2
+        # A settled neighbour makes it cheaper to have its label: its pair becomes a cost of the pixel alone.
+        for node, label, pair in ((p, mask[there], (q < 0) & (p >= 0)), (q, mask[here], (p < 0) & (q >= 0))):
+            drawn = np.where(label.ravel()[pair], -cost[pair], cost[pair])
+            costs += np.bincount(node[pair], drawn, nodes)
+    source, sink = nodes, nodes + 1
+    wins, loses = np.flatnonzero(costs < 0), np.flatnonzero(costs > 0)
+    tail = np.concatenate([np.full(len(wins), source), loses, *tails])
+    head = np.concatenate([wins, np.full(len(loses), sink), *heads])
+    capacities = np.concatenate([-costs[wins], costs[loses], *capacity])
     # The whole flow and every residual (up to twice a capacity) must fit in 31 bits.
-    unit = max(-costs[wins].sum(), 2 * capacity.max(initial=0), 1e-30) / (2**31 - 1 - len(capacity))
-    whole = np.rint(capacity / unit).astype(np.int32)
-    graph = csr_array((whole, (tails, heads)), shape=(sink + 1, sink + 1))
+    unit = max(-costs[wins].sum(), 2 * capacities.max(initial=0), 1e-30) / (2**31 - 1 - len(capacities))
+    whole_numbers = np.rint(capacities / unit).astype(np.int32)
+    graph = csr_array((whole_numbers, (tail, head)), shape=(sink + 1, sink + 1))
     left = graph - maximum_flow(graph, source, sink, method="dinic").flow
     left.eliminate_zeros()
     reached = np.zeros(sink + 1, bool)
     reached[breadth_first_order(left, source, return_predecessors=False)] = True
-    return reached[:source].reshape(unary.shape), float(unit * len(capacity))
+    found = mask.copy()
+    found[free] = reached[:source]
+    return found, float(unit * len(capacities))
 
 
 def _check_costs(unary: Tensor, pairwise: Tensor) -> None:

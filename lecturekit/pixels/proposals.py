@@ -17,9 +17,10 @@ import higra as hg
 import numpy as np
 from scipy.sparse import csr_array
 
+from ..kit.images import checked_image
 from ..labels.boxes import checked_boxes, clip_boxes, paint_masks, window
 from ..labels.label_map import IGNORE
-from .edges import checked_image, gradients
+from .edges import gradients
 
 #: Windows of the boundary maps in pixels, finest first; each pair gives one hierarchy.
 SCALES = ((1.5, 3.0), (3.0, 6.0), (6.0, 12.0))
@@ -71,7 +72,7 @@ class Hierarchy:
 
     def mask(self, regions: Sequence[int]) -> np.ndarray:
         """The union of some regions, given by their rows in `leaves`: bool ``(H, W)``."""
-        return self.leaves[list(regions)].any(0)[self.regions]
+        return np.asarray(self.leaves[list(regions)].any(0))[self.regions]
 
 
 class Proposal(NamedTuple):

@@ -107,7 +107,7 @@ def test_the_same_picture_gives_the_same_map():
 @pytest.mark.parametrize(
     ("error", "name", "call"),
     [
-        (TypeError, "image", lambda: boundary_map(np.zeros((5, 5, 3)))),
+        (ValueError, "image", lambda: boundary_map(np.zeros((5, 5, 3)))),
         (TypeError, "image", lambda: boundary_map("photo.jpg")),
         (ValueError, "image", lambda: boundary_map(np.zeros((5, 5), np.uint8))),
         (ValueError, "image", lambda: boundary_map(np.zeros((0, 5, 3), np.uint8))),

@@ -1,5 +1,6 @@
 """GrabCut on pictures with a known answer, against OpenCV's, and where there is nothing to go by."""
 
+import tracemalloc
 import warnings
 
 import cv2
@@ -12,14 +13,13 @@ from support import VOC
 
 from lecturekit.labels.boxes import fill_boxes
 from lecturekit.metrics import iou, label_quality
+from lecturekit.pixels._boxcut import contrast_costs, edge_costs
 from lecturekit.pixels.edges import boundary_map
 from lecturekit.pixels.grabcut import (
-    contrast_costs,
-    edge_costs,
     grabcut,
     grabcut_boxes,
+    grabcut_images,
     grabcut_labels,
-    grabcut_pictures,
     grabcut_plus_inner,
     grabcut_votes,
     opencv_grabcut,
@@ -69,15 +69,74 @@ def test_boxes_and_pictures_together_are_as_they_are_alone():
     first, _, box = disc_picture(0, size=(60, 160), centre=(30, 30))
     second, _, other = disc_picture(1, size=(70, 90), centre=(40, 50), radius=20)
     far = (120, 20, 150, 44)  # out of reach of the first box's surroundings
-    together = grabcut_pictures([first, second], [[box, far], [other]], margin=0.5, least=0)
-    alone = [grabcut(first, b, margin=0.5, least=0) for b in (box, far)]
+    together = grabcut_images([first, second], [[box, far], [other]], margin=0.5, min_fill=0)
+    alone = [grabcut(first, b, margin=0.5, min_fill=0) for b in (box, far)]
     for mask, single in zip(together[0].masks, alone, strict=True):
         assert (mask != single).mean() < 0.002
-    assert (together[1].masks[0] != grabcut(second, other, margin=0.5, least=0)).mean() < 0.002
-    again = grabcut_pictures([first, second], [[box, far], [other]], margin=0.5, least=0)
+    assert (together[1].masks[0] != grabcut(second, other, margin=0.5, min_fill=0)).mean() < 0.002
+    again = grabcut_images([first, second], [[box, far], [other]], margin=0.5, min_fill=0)
     for one, two in zip(together, again, strict=True):
         np.testing.assert_array_equal(one.masks, two.masks)
         np.testing.assert_array_equal(one.energy, two.energy)
+
+
+def test_memory_is_that_of_the_boxes_and_not_of_the_image():
+    """20 boxes of 24 pixels in an image of 2,000 x 2,000: nothing of its size is converted or copied."""
+    image = np.full((2000, 2000, 3), 90, np.uint8)
+    tile, _, box = disc_picture(size=(40, 40), centre=(20, 20), radius=12)
+    corners = [(100 + 400 * i, 100 + 300 * j) for i in range(4) for j in range(5)]
+    for x, y in corners:
+        image[y : y + 40, x : x + 40] = tile
+    boxes = np.array([(x + box[0], y + box[1], x + box[2], y + box[3]) for x, y in corners])
+    grabcut_boxes(image, boxes[:1], rounds=1)
+    tracemalloc.start()
+    found = grabcut_boxes(image, boxes, rounds=1)
+    labels = grabcut_labels(image, boxes, np.ones(20, int), edges=boundary_map, rounds=1, outside_label=0)
+    peak = tracemalloc.get_traced_memory()[1] - found.masks.nbytes
+    tracemalloc.stop()
+    assert peak < 1.5 * found.masks.nbytes  # the other call's masks, which are empty pages
+    assert not found.fell_back.any()
+    assert labels[110:150, 110:150].any()
+
+
+def test_the_function_that_makes_edges_sees_boxes_alone():
+    image, disc, box = disc_picture(size=(300, 400), centre=(120, 250), radius=60)
+    seen = []
+
+    def maker(part):
+        seen.append(part.shape)
+        return boundary_map(part)
+
+    mask = grabcut(image, box, maker)
+    assert max(max(shape) for shape in seen) <= 121 + 16
+    assert iou(mask, disc) > 0.97
+    with pytest.raises(ValueError, match="edges must have"):
+        grabcut(image, box, lambda part: np.zeros((2, 2)))
+
+
+def test_the_last_cut_at_a_larger_size_finds_the_outline():
+    image, disc, box = disc_picture(size=(300, 400), centre=(150, 200), radius=120)
+    coarse, fine = (grabcut(image, box, side=24, fine_side=side) for side in (0, 400))
+    assert iou(coarse, disc) < 0.98
+    assert iou(fine, disc) > 0.99
+
+
+def test_the_warning_names_the_boxes():
+    image, _, box = disc_picture()
+    with pytest.warns(UserWarning, match=r"1 of 2 boxes.*\(box 1 of image 0\)"):
+        grabcut_boxes(image, [box, (10, 10, 11, 11)])
+
+
+def test_numbers_of_numpy_are_options_and_an_absent_device_is_told():
+    image, disc, box = disc_picture()
+    assert (
+        iou(grabcut(image, box, rounds=np.int64(2), side=np.int32(64), strength=np.float32(7)), disc) > 0.97
+    )
+    if not torch.cuda.is_available():
+        with pytest.warns(UserWarning, match="not available"):
+            grabcut(image, box, device="cuda")
+    with pytest.raises(TypeError, match="power"):
+        grabcut(image, box, power=3)
 
 
 @given(
@@ -135,14 +194,14 @@ def test_the_outline_follows_the_edge_map_instead_of_the_contrast():
     core[24:36, 24:36] = ring[18:42, 18:42] = True
     outline = ring.astype(np.float32) - cv2.erode(ring.astype(np.uint8), np.ones((3, 3)))
     box = (14, 14, 46, 46)
-    assert iou(grabcut(image, box, least=0), core) > 0.9
-    assert iou(grabcut(image, box, outline, least=0), ring) > 0.85
+    assert iou(grabcut(image, box, min_fill=0), core) > 0.9
+    assert iou(grabcut(image, box, outline, min_fill=0), ring) > 0.85
 
 
 def test_label_maps():
     image, disc, box = disc_picture()
     ignore = grabcut_labels(image, [box], [7])
-    background = grabcut_labels(image, [box], [7], rest=0)
+    background = grabcut_labels(image, [box], [7], outside_label=0)
     mask = grabcut(image, box)
     filled = fill_boxes([box], [7], disc.shape)
     np.testing.assert_array_equal(ignore, np.where(mask, 7, np.where(filled == 7, 255, 0)))
@@ -177,7 +236,7 @@ def test_falls_back_to_the_box_and_says_so(image, box):
 def test_a_mask_of_almost_nothing_falls_back():
     image, _, box = disc_picture()
     with pytest.warns(UserWarning, match="fell back"):
-        found = grabcut_boxes(image, [box], least=1.0)
+        found = grabcut_boxes(image, [box], min_fill=1.0)
     assert found.fell_back.all()
     assert np.isfinite(found.energy).all()
 
@@ -215,7 +274,7 @@ def test_three_hundred_boxes():
     image = random.integers(0, 255, (60, 80, 3), dtype=np.uint8)
     corner = random.integers(0, 50, (300, 2))
     boxes = np.concatenate([corner, corner + random.integers(2, 9, (300, 2))], 1)
-    found = grabcut_boxes(image, boxes, rounds=1, least=0)
+    found = grabcut_boxes(image, boxes, rounds=1, min_fill=0)
     assert found.masks.shape == (300, 60, 80)
 
 
@@ -296,12 +355,12 @@ def test_opencv_reference_is_repeatable_and_leaves_the_picture_alone():
 @pytest.mark.parametrize(
     ("error", "name", "call"),
     [
-        (TypeError, "image", lambda i, b: grabcut(i / 255, b)),
+        (ValueError, "image", lambda i, b: grabcut(i / 255, b)),
         (ValueError, "image", lambda i, b: grabcut(i[..., 0], b)),
         (ValueError, "boxes", lambda i, b: grabcut(i, b[:3])),
         (ValueError, "boxes", lambda i, b: grabcut(i, (5, 5, 2, 9))),
         (ValueError, "boxes", lambda i, b: grabcut(i, (0, 0, np.nan, 9))),
-        (ValueError, "one a picture", lambda i, b: grabcut_pictures([i, i], [[b]])),
+        (ValueError, "one an image", lambda i, b: grabcut_images([i, i], [[b]])),
         (ValueError, "edges", lambda i, b: grabcut(i, b, np.zeros((3, 3)))),
         (ValueError, "edges", lambda i, b: grabcut(i, b, np.full(i.shape[:2], np.nan))),
         (ValueError, "edges", lambda i, b: grabcut(i, b, np.full(i.shape[:2], 2.0))),
@@ -311,7 +370,7 @@ def test_opencv_reference_is_repeatable_and_leaves_the_picture_alone():
         (ValueError, "rounds", lambda i, b: grabcut(i, b, rounds=0)),
         (ValueError, "side", lambda i, b: grabcut(i, b, side=2)),
         (ValueError, "classes", lambda i, b: grabcut_labels(i, [b], [0])),
-        (ValueError, "rest", lambda i, b: grabcut_labels(i, [b], [1], rest=3)),
+        (ValueError, "outside_label", lambda i, b: grabcut_labels(i, [b], [1], outside_label=3)),
         (ValueError, "runs", lambda i, b: grabcut_votes(i, [b], runs=0)),
         (ValueError, "background", lambda i, b: grabcut_plus_inner(i, [b], [1], foreground=0.1)),
     ],
@@ -337,7 +396,7 @@ def test_a_photograph_is_separated_better_than_by_its_box():
     x0, y0, x1, y1 = (int(box.find(n).text) for n in ("xmin", "ymin", "xmax", "ymax"))
     labels = {
         "box": fill_boxes,
-        "cut": lambda b, c, s: grabcut_labels(image, b, c, boundary_map(image), rest=0),
+        "cut": lambda b, c, s: grabcut_labels(image, b, c, boundary_map(image), outside_label=0),
     }
     found = {
         k: label_quality(

@@ -217,7 +217,7 @@ def test_a_tiny_box_still_gets_a_region(hierarchy):
 @pytest.mark.parametrize(
     ("error", "name", "call"),
     [
-        (TypeError, "image", lambda h: proposals(np.zeros((5, 5, 3)))),
+        (ValueError, "image", lambda h: proposals(np.zeros((5, 5, 3)))),
         (ValueError, "image", lambda h: proposals(np.zeros((1, 1, 3), np.uint8))),
         (ValueError, "side", lambda h: proposals(patches()[0], side=0)),
         (ValueError, "maps", lambda h: proposals(patches()[0], [])),
