@@ -20,7 +20,7 @@ from ..kit.checks import choice
 from ..kit.storage import data_dir
 from ..labels.boxes import fill_boxes, inner_boxes, intersect_labels, paint_masks
 from ..pixels.edges import boundary_map
-from ..pixels.grabcut import grabcut_pictures, grabcut_plus_inner
+from ..pixels.grabcut import grabcut_images, grabcut_plus_inner
 from .data import BoxAnnotations
 from .features import compute_key
 from .tricks import TRICKS, Trick
@@ -58,7 +58,7 @@ def _grabcut(annotations: BoxAnnotations, edges: Edges | None) -> Iterator[NDArr
     for start in range(0, len(annotations), BATCH):
         some = slice(start, start + BATCH)
         part = annotations.part(some)
-        cuts = grabcut_pictures(part.images, part.boxes, None if maps is None else maps[some])
+        cuts = grabcut_images(part.images, part.boxes, None if maps is None else maps[some])
         for (image, boxes, classes), cut in zip(_each(part), cuts, strict=True):
             yield paint_masks(cut.masks, boxes, classes, image.shape[:2])
 
