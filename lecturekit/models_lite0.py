@@ -102,8 +102,8 @@ class EfficientNetLite0(nn.Module):
 
     Example:
         >>> network = EfficientNetLite0(classes=10).eval()
-        >>> network(torch.zeros(1, 3, 64, 64)).shape
         >>> import torch
+        >>> network(torch.zeros(1, 3, 64, 64)).shape
         torch.Size([1, 10])
     """
 

@@ -143,10 +143,8 @@ class Tail(TorchFunctionMode):
 
 def _slides(call: Call) -> bool:
     """Whether `call` is a window or slice of a feature map, and neither a head's first layer nor its pool."""
-    if call.function is Tensor.__getitem__:
-        return (
-            isinstance(call.result, Tensor) and call.result.ndim == 4
-        )  # padding for attention, cut off again
+    if isinstance(call.result, Tensor) and (call.function is Tensor.__getitem__ or call.result.ndim > 4):
+        return call.result.ndim >= 4  # padding that is cut off again, windows, patches to be merged
     if call.function is F.max_pool2d:
         kernel = call.args[1] if len(call.args) > 1 else call.kwargs["kernel_size"]
         return max(kernel if isinstance(kernel, tuple | list) else (kernel,)) <= 3
@@ -261,7 +259,10 @@ def replay(calls: list[Call], leaf: Tensor, network: nn.Module, output: Any) -> 
     """
     # Tensors by identity: `calls` keeps them alive, so no two share an id.
     known: dict[int, Tensor] = {id(p): p for p in (*network.parameters(), *network.buffers())}
-    made = {id(x) for call in calls for x in tensors_in(call.result)}
+    source = last_feature_map(calls)
+    made = {id(x) for call in calls for x in tensors_in(call.result)} - {
+        id(source)
+    }  # dropout at rest returns it
     strangers: list[Tensor] = []
 
     def follow(x: Tensor) -> Tensor:
@@ -278,7 +279,7 @@ def replay(calls: list[Call], leaf: Tensor, network: nn.Module, output: Any) -> 
         return known[id(x)]
 
     with torch.enable_grad():
-        known[id(last_feature_map(calls))] = leaf.clone()  # a clone, because the tail may work in place
+        known[id(source)] = leaf.clone()  # a clone, because the tail may work in place
         for call in calls:
             result = call.function(*_rebuilt(call.args, follow), **_rebuilt(call.kwargs, follow))
             pairs = zip(tensors_in(call.result), tensors_in(result), strict=True)

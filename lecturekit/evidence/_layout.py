@@ -104,18 +104,20 @@ class AxisFinder(TorchFunctionMode):
             self._known[id(y)] = (y, axes)
 
 
-def channel_axis(module: nn.Module, finder: AxisFinder) -> int | None:
-    """The axis of the channels in what `module` put out, 1 or 3; None if it cannot be told."""
+def channel_axis(network: nn.Module, module: nn.Module, finder: AxisFinder) -> int | None:
+    """The axis of the channels in what `module` of `network` put out, 1 or 3; None if it cannot be told."""
     if isinstance(module, _MAKERS):
         return 1
     if type(module) is nn.Linear or (type(module) is nn.LayerNorm and len(module.normalized_shape) == 1):
         return 3
     if finder.channels is not None:
         return finder.channels if finder.channels in (1, 3) else None
-    # Its consumer gave no hint. A block that convolves puts out what convolutions do, or its shape denies it.
+    # Its consumers gave no hint. Blocks that convolve put out what convolutions do, and so does everything in
+    # a network without layer norms, the mark of those that work channels last or on tokens.
     _, a, b, c = finder.kept[0].shape
     convolves = any(isinstance(part, _MAKERS) for part in module.modules())
-    return 1 if convolves and (b == c or a != b) else None
+    plain = not any(isinstance(part, nn.LayerNorm) for part in network.modules())
+    return 1 if (convolves or plain) and (b == c or a != b) else None
 
 
 def _flat(values: tuple) -> list[Tensor]:

@@ -202,11 +202,10 @@ def _input_gradients(
         leaf = images.detach().clone().requires_grad_()
         with GuidedReLU() if guided else nullcontext() as relus:
             output = network(leaf.clone())  # a clone, because the first layer may work in place
-            if relus is not None and not relus.met:
-                raise ValueError("guided back-propagation changes ReLUs, and this model has none")
-            scores, logits, chosen = scores_of(classes, output, len(images))
-            # Inside too, because checkpoints run their part of the network again now.
-            gradients = torch.stack([wide(gradient_of(s, leaf, "the images")) for s in scores], 1)
+        if relus is not None and not relus.met:
+            raise ValueError("guided back-propagation changes ReLUs, and this model has none")
+        scores, logits, chosen = scores_of(classes, output, len(images))
+        gradients = torch.stack([wide(gradient_of(s, leaf, "the images")) for s in scores], 1)
     return gradients, logits, chosen
 
 

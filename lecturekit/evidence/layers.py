@@ -162,7 +162,7 @@ def _from_layer(
             f"layer must put out feature maps (B, C, h, w), got shape {shape}; of tokens, say with reshape= "
             "which is where"
         )
-    axis = channel_axis(module, finder)
+    axis = channel_axis(network, module, finder)
     if axis is None:
         raise ValueError(
             f"layer puts out shape {shape}, and nothing tells whether that is (B, C, h, w) or (B, h, w, C), "
