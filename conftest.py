@@ -6,6 +6,8 @@ import tempfile
 
 import pytest
 
+from lecturekit.kit.usage import MAX_MB, MEASURE
+
 _DATA = pytest.StashKey[str]()
 
 
@@ -17,6 +19,26 @@ def pytest_configure(config: pytest.Config) -> None:
         return  # this process only hands out the tests; its workers inherit what is set here
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None):
+    """After a notebook's last cell: its kernel must not have taken more memory than a notebook may."""
+    last = type(item).__name__ == "IPyNbCell" and (nextitem is None or nextitem.parent is not item.parent)
+    if last and item.parent.kernel.is_alive():
+        used, limit = _largest_memory(item.parent.kernel), MAX_MB
+        assert used <= limit, f"{item.parent.name} took {used:.0f} MB at its largest, more than {limit} MB"
+    return (yield)
+
+
+def _largest_memory(kernel) -> float:
+    """The largest memory of a notebook's kernel so far, MB."""
+    message = kernel.execute_cell_input(MEASURE, allow_stdin=False)
+    kernel.await_reply(message, timeout=600)
+    while True:
+        content = kernel.get_message("iopub", timeout=600)["content"]
+        if "measured" in content.get("text", ""):
+            return float(content["text"].split()[-1])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

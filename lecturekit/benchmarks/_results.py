@@ -50,6 +50,21 @@ def save(name: str, rows: Sequence[Mapping[str, Any]], settings: Mapping[str, An
     return write_atomic(FOLDER / f"{name}.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
+def load(name: str) -> dict[str, Any]:
+    """What `save` wrote last.
+
+    Args:
+        name: of the benchmark.
+
+    Raises:
+        FileNotFoundError: it was never run here, or this installation has no ``docs/results``.
+    """
+    file = FOLDER / f"{name}.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"{file.name} is missing: `python -m lecturekit bench {name}` writes it")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
 def _plain(value: Any) -> Any:
     """`value` in the types that JSON knows."""
     if isinstance(value, Mapping):
