@@ -140,15 +140,16 @@ def _reset_small(labels, first, box, c, least):
 
 def _reset_cases():
     little, enough = np.zeros((8, 10), np.uint8), np.zeros((8, 10), np.uint8)
-    little[3:5, 3:6], enough[2:6, 2:7] = 2, 2  # 6 and 20 of the box's 24 pixels
+    little[3:5, 4:7], enough[2:6, 3:8] = 2, 2  # 6 and 20 of the box's 24 pixels
     little[0, 0] = enough[7, 9] = 3
     first = np.full((8, 10), 255, np.uint8)
-    box = (2, 2, 8, 6)
+    box = (3, 2, 9, 6)
     other = np.where(little == 2, 1, little).astype(np.uint8)
     return [
         (little, first, box, 2, 0.5),
         (enough, first, box, 2, 0.5),
         (little, first, box, 2, 0.2),
+        (little, first, box, 2, 0.25),  # just enough
         (other, first, box, 2, 0.2),
     ]
 
@@ -213,6 +214,8 @@ def _iou_cases():
         (labels, truth, 4),
         (np.where(labels == 3, 1, labels).astype(np.uint8), absent, 4),
         (truth.clip(0, 3), truth, 4),
+        (labels, absent, 4),  # a class that the labels alone have, and one that the truth alone has
+        (np.where(labels == 3, 1, labels).astype(np.uint8), truth, 4),
     ]
 
 

@@ -19,6 +19,14 @@ def _painted(boxes, classes, height, width, order):
     return labels
 
 
+def _many_boxes(seed):
+    """Boxes of all sizes and proportions that cover each other, and their classes."""
+    random = np.random.default_rng(seed)
+    corners = np.sort(random.choice(30, (12, 2, 2)), axis=2)  # box, axis, end
+    boxes = [(x0, y0, x1 + 1, y1 + 1) for (x0, x1), (y0, y1) in corners.tolist()]
+    return boxes, list(range(1, 13))
+
+
 def _areas(boxes):
     return [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes]
 
@@ -39,6 +47,7 @@ box_label_map = chapter.exercise(
         ([(1, 0, 7, 5), (3, 2, 6, 4), (5, 1, 9, 6)], [2, 5, 1], 6, 10),
         ([(3, 3, 5, 5), (0, 1, 4, 8)], [3, 1], 9, 6),
         ([(0, 0, 4, 4), (2, 2, 5, 4), (0, 3, 8, 8)], [4, 2, 7], 8, 8),
+        (*_many_boxes(1), 30, 40),
     ],
     mistakes={
         "list_order": lambda boxes, classes, height, width: _painted(

@@ -89,6 +89,7 @@ for_display = chapter.exercise(
     cases=lambda: [
         (_seeded(0, 4, 4),),
         (_seeded(1, 3, 5) + 4,),
+        (0.1 * _seeded(3, 3, 5),),
         (-_seeded(2, 3, 3).abs(),),
         (torch.zeros(2, 2),),
     ],

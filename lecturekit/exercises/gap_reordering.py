@@ -116,7 +116,9 @@ def _scores_and_masks():
     for seed, (height, width) in enumerate([(4, 5), (6, 6), (3, 8)]):
         mask = torch.zeros(height, width, dtype=torch.bool)
         mask[1 : height - 1, 1 : width // 2 + 1] = True
-        cases.append((_seeded(seed, height, width) + 0.3, mask))
+        scores = _seeded(seed, height, width) + 0.3
+        scores[1, 1] = 0.0  # not above zero
+        cases.append((scores, mask))
     return cases
 
 

@@ -128,7 +128,11 @@ def _covered(images, row, column, side):
 covered = chapter.exercise(
     "covered",
     _covered,
-    cases=lambda: [(_seeded(0, 2, 3, 8, 12), 1, 2, 4), (_seeded(1, 1, 3, 9, 9), 2, 0, 3)],
+    cases=lambda: [
+        (_seeded(0, 2, 3, 8, 12), 1, 2, 4),
+        (_seeded(1, 1, 3, 9, 9), 2, 0, 3),
+        (_seeded(2, 1, 3, 20, 18), 1, 2, 3),
+    ],
     mistakes={
         "pixels": lambda images, row, column, side: _pixels_covered(images, row, column, side),
         "swapped": lambda images, row, column, side: _covered(images, column, row, side),

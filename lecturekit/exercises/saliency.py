@@ -138,7 +138,7 @@ def _guided_gradient(x, gradient):
 guided_gradient = chapter.exercise(
     "guided_gradient",
     _guided_gradient,
-    cases=lambda: [(_seeded(0, 4, 5), _seeded(1, 4, 5)), (_seeded(2, 20), _seeded(3, 20))],
+    cases=lambda: [(_seeded(0, 4, 5), _seeded(1, 4, 5)), (_seeded(2, 20).relu(), _seeded(3, 20))],
     mistakes={
         "true_gradient": lambda x, gradient: gradient * (x > 0),
         "deconvolution": lambda x, gradient: gradient * (gradient > 0),
@@ -175,6 +175,7 @@ seeds_from_map = chapter.exercise(
     cases=lambda: [
         (np.random.default_rng(0).random((6, 7)) ** 4 + 1, 0.4, 0.9),
         (np.random.default_rng(1).exponential(size=(5, 5)) + 0.2, 0.3, 0.8),
+        (np.arange(21.0).reshape(3, 7) ** 2 + 3, 0.5, 0.9),  # both limits are values of the map
     ],
     mistakes={
         "shares_of_maximum": lambda saliency_map, low, high: _seeds_between(

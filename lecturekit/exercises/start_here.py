@@ -16,7 +16,7 @@ def _labels_in(hours, seconds_per_label):
 labels_in = chapter.exercise(
     "labels_in",
     _labels_in,
-    cases=lambda: [(1, 20), (8, 5400), (0.5, 7), (10, 79.2), (1, 8000)],
+    cases=lambda: [(1, 20), (8, 5400), (0.5, 7), (10, 79.2), (1, 8000), (1000, 20)],
     mistakes={
         "hours_as_seconds": lambda hours, seconds_per_label: int(hours // seconds_per_label),
         "hours_as_minutes": lambda hours, seconds_per_label: int(hours * 60 // seconds_per_label),
