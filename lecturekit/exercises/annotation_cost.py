@@ -64,23 +64,6 @@ typical_seconds = chapter.exercise(
 )
 
 
-def _seconds_each(hours, labels, workers):
-    return hours * 3600 / (labels * workers)
-
-
-seconds_each = chapter.exercise(
-    "seconds_each",
-    _seconds_each,
-    cases=lambda: [(22, 1000, 1), (20_000, 328_000, 8), (3, 90, 2)],
-    mistakes={
-        "workers_forgotten": lambda hours, labels, workers: hours * 3600 / labels,
-        "workers_multiplied": lambda hours, labels, workers: hours * 3600 / labels * workers,
-        "minutes": lambda hours, labels, workers: hours * 60 / (labels * workers),
-        "upside_down": lambda hours, labels, workers: labels * workers / (hours * 3600),
-    },
-)
-
-
 def _project_hours(images, objects, seconds, votes, review):
     drawing = images * objects * seconds * votes
     return drawing * (1 + review) / 3600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from lecturekit.exercises import Chapter
 
@@ -192,6 +193,82 @@ reset_small = chapter.exercise(
         "share_of_picture": _share_of_picture,
         "any_class": _any_object,
         "filled": _filled,
+    },
+)
+
+
+def _reset_count(truth, boxes, classes, least):
+    count = 0
+    for (x0, y0, x1, y1), c in zip(boxes, classes, strict=True):
+        if (truth[y0:y1, x0:x1] == c).mean() < least:
+            count += 1
+    return count
+
+
+def _reset_count_cases():
+    truth = np.zeros((10, 14), np.uint8)
+    truth[1:6, 2], truth[5, 2:8] = 1, 1  # an L: 10 of 30 pixels
+    truth[3:9, 9:13] = 2  # a block: all of its box
+    truth[2:5, 4:7] = 3  # a small one within the box of the L
+    boxes = [(2, 1, 8, 6), (9, 3, 13, 9), (4, 2, 7, 5)]
+    return [(truth, boxes, [1, 2, 3], least) for least in (0.5, 1 / 3, 0.2, 1.01)] + [(truth, [], [], 0.5)]
+
+
+reset_count = chapter.exercise(
+    "reset_count",
+    _reset_count,
+    cases=_reset_count_cases,
+    mistakes={
+        "of_the_picture": lambda truth, boxes, classes, least: sum(
+            (truth == c).mean() < least for c in classes
+        ),
+        "any_object": lambda truth, boxes, classes, least: sum(
+            (truth[y0:y1, x0:x1] > 0).mean() < least for x0, y0, x1, y1 in boxes
+        ),
+        "kept": lambda truth, boxes, classes, least: len(boxes) - _reset_count(truth, boxes, classes, least),
+        "as_a_share": lambda truth, boxes, classes, least: (
+            _reset_count(truth, boxes, classes, least) / max(len(boxes), 1)
+        ),
+    },
+)
+
+
+def _masked_loss(logits, labels):
+    known = labels != 255
+    loss = -logits.log_softmax(1)[known, labels[known]].mean()
+    gradient = logits.softmax(1)
+    gradient[known, labels[known]] -= 1
+    gradient[~known] = 0
+    return loss, gradient / known.sum()
+
+
+def _pixels(seed, n, k):
+    made = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, k, (n,), generator=made)
+    labels[torch.rand(n, generator=made) < 0.4] = 255
+    return torch.randn(n, k, generator=made), labels
+
+
+def _kept_gradient(logits, labels):
+    loss, gradient = _masked_loss(logits, labels)
+    known = labels != 255
+    return loss, torch.where(known[:, None], gradient, logits.softmax(1) / known.sum())
+
+
+masked_loss = chapter.exercise(
+    "masked_loss",
+    _masked_loss,
+    cases=lambda: [_pixels(0, 9, 4), _pixels(1, 6, 3), _pixels(2, 12, 2)],
+    mistakes={
+        "background": lambda logits, labels: _masked_loss(logits, torch.where(labels == 255, 0, labels)),
+        "over_all_pixels": lambda logits, labels: tuple(
+            part * (labels != 255).float().mean() for part in _masked_loss(logits, labels)
+        ),
+        "gradient_kept": _kept_gradient,
+        "upside_down": lambda logits, labels: (
+            _masked_loss(logits, labels)[0],
+            -_masked_loss(logits, labels)[1],
+        ),
     },
 )
 

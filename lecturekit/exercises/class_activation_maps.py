@@ -135,21 +135,4 @@ tight_box = chapter.exercise(
 )
 
 
-def _positions(size):
-    return (size // 32) ** 2
-
-
-positions = chapter.exercise(
-    "positions",
-    _positions,
-    cases=lambda: [(32,), (224,), (448,), (672,)],
-    mistakes={
-        "one_side": lambda size: size // 32,
-        "always_49": lambda size: 49,
-        "every_pixel": lambda size: size * size,
-        "five_times_two": lambda size: (size // 10) ** 2,
-    },
-)
-
-
 after_cam = chapter.quiz("after_cam")

@@ -14,25 +14,6 @@ def _seeded(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def _gradient_weights(gradients):
-    # (C, h, w), averaged over the two axes of space -> (C,)
-    return gradients.mean((1, 2))
-
-
-gradient_weights = chapter.exercise(
-    "gradient_weights",
-    _gradient_weights,
-    cases=lambda: [(_seeded(0, 5, 3, 4),), (_seeded(1, 2, 7, 7) + 0.5,)],
-    mistakes={
-        "sum": lambda gradients: gradients.sum((1, 2)),
-        "over_channels": lambda gradients: gradients.mean(0),
-        "absolute": lambda gradients: gradients.abs().mean((1, 2)),
-        "rectified": lambda gradients: gradients.clamp(min=0).mean((1, 2)),
-        "largest": lambda gradients: gradients.amax((1, 2)),
-    },
-)
-
-
 def _grad_cam_map(features, gradients):
     weights = gradients.mean((1, 2))  # (C,)
     return (weights[:, None, None] * features).sum(0)  # (h, w)

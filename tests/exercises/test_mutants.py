@@ -4,10 +4,10 @@ A survivor is allowed only where it is named below with the reason why no answer
 """
 
 import pytest
+from mutants import mutants
 
 from lecturekit.exercises import Outcome, exercises_in, modules
 from lecturekit.exercises._judge import Judge
-from mutants import mutants
 
 ALL = [pytest.param(e, id=e.name) for module in modules() for e in exercises_in(module)]
 
@@ -20,6 +20,7 @@ EQUIVALENT = {
         ("np.full_like(belief, -2)", "any number below all probabilities will do"),
         ("np.full_like(belief, -0)", "of equal ones `argmax` takes the first, background, which is allowed"),
     ],
+    "reset_count": [("zip(boxes, classes", "there are as many classes as boxes")],
     "mean_iou": [
         ("-> b, a = ", SYMMETRIC),
         ("-> a, b = ((truth == c) & known, (labels == c) & known)", SYMMETRIC),
