@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +27,7 @@ Method = tuple[int, Callable[[], Tensor]]
 LIBRARY = "pydensecrf2"
 #: Appearance kernels from wide to narrow: the narrower, the more corners has the lattice.
 WIDTHS = ({"theta_alpha": 80, "theta_beta": 13}, {"theta_alpha": 80, "theta_beta": 5})
-WEIGHTS = {"w1": 4.0, "w2": 3.0, "theta_gamma": 3}
+WEIGHTS: dict[str, Any] = {"w1": 4.0, "w2": 3.0, "theta_gamma": 3}
 
 
 def run(
@@ -57,7 +59,7 @@ def run(
 
 def _speed(kernel: dict, rounds: int, size: tuple[int, int], classes: int, batch: int) -> list[str]:
     """Rows of the first table for one kernel."""
-    image, unary = _picture("astronaut", *size), _beliefs(classes, *size)
+    image, unary = _picture("astronaut", *size), _energies(classes, *size)
     methods: dict[tuple[str, str], Method] = {}
     if _has_library():
         methods["cpu", LIBRARY] = 1, lambda: _library(unary, image, **kernel)
@@ -104,11 +106,13 @@ def _quality(size: tuple[int, int]) -> list[str]:
         "| picture | method | mean difference of probabilities | pixels of another class |",
         "|---|---|---|---|",
     ]
-    kernel = WEIGHTS | {"theta_alpha": 20, "theta_beta": 10}
-    methods = {"lecturekit": mean_field} | ({LIBRARY: _library} if _has_library() else {})
+    kernel: dict[str, Any] = WEIGHTS | {"theta_alpha": 20, "theta_beta": 10}
+    methods: dict[str, Callable[..., Tensor]] = {"lecturekit": mean_field}
+    if _has_library():
+        methods[LIBRARY] = _library
     for name in ("astronaut", "chelsea", "coffee"):
         image = _picture(name, *size)
-        unaries = [_beliefs(5, *size, seed) for seed in range(3)]
+        unaries = [_energies(5, *size, seed) for seed in range(3)]
         exact = torch.stack([mean_field(unary, image, exact=True, **kernel) for unary in unaries])
         for method, function in methods.items():
             found = torch.stack([function(unary, image, **kernel) for unary in unaries])
@@ -131,8 +135,8 @@ def _picture(name: str, height: int, width: int) -> np.ndarray:
     return cv2.resize(photo(name), (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _beliefs(classes: int, height: int, width: int, seed: int = 0) -> Tensor:
-    """Energies of seeded random beliefs that are alike over a 16th of the picture, as a network's are."""
+def _energies(classes: int, height: int, width: int, seed: int = 0) -> Tensor:
+    """Energies of seeded random probabilities, alike over a 16th of the picture as a network's are."""
     coarse = 3 * torch.randn(1, classes, 16, 16, generator=torch.Generator().manual_seed(seed))
     logits = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)[0]
     return -logits.log_softmax(0)
@@ -153,10 +157,9 @@ def _library(
     theta_gamma: float,
 ) -> Tensor:
     """The C++ code of Krähenbühl and Koltun in its Python wrapper; needed for nothing else."""
-    from pydensecrf.densecrf import DenseCRF2D
-
+    library: Any = importlib.import_module("pydensecrf.densecrf")
     classes, height, width = unary.shape
-    model = DenseCRF2D(width, height, classes)
+    model = library.DenseCRF2D(width, height, classes)
     model.setUnaryEnergy(unary.reshape(classes, -1).numpy())
     model.addPairwiseGaussian(sxy=theta_gamma, compat=w2)
     model.addPairwiseBilateral(sxy=theta_alpha, srgb=theta_beta, rgbim=image, compat=w1)

@@ -10,27 +10,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
-import higra as hg
+import higra
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
+from ..kit.checks import whole
 from ..kit.images import checked_image
 from ..labels.boxes import checked_boxes, clip_boxes, paint_masks, window
 from ..labels.label_map import IGNORE
+from ._boxcut import odds_by_place
 from .edges import gradients
+
+hg: Any = higra  # a compiled module, whose names type checkers do not see
 
 #: Windows of the boundary maps in pixels, finest first; each pair gives one hierarchy.
 SCALES = ((1.5, 3.0), (3.0, 6.0), (6.0, 12.0))
 
 #: Regions are combined that have this share of their pixels in the box and at least this share of the box.
-PURITY, LEAST = 0.6, 0.01
+PURITY, MIN_SHARE = 0.6, 0.01
 
-#: A proposal's score: overlap of its bounding box with the box + STRENGTH * mean boundary strength along its
-#: outline - SLENDER * (length of the outline / square root of the area).
-STRENGTH, SLENDER = 1.0, 0.04
+#: A proposal's score: overlap of its bounding box with the box + EXPECTED * the expected overlap of its
+#: pixels with the object + STRENGTH * mean boundary strength along its outline - SLENDER * (length of the
+#: outline / square root of the area). A region that fills the box has a bounding box of overlap 1, whatever it
+#: is: the expected overlap, by colour and place, tells it from an object.
+EXPECTED, STRENGTH, SLENDER = 1.0, 1.0, 0.04
+
+#: Colours are counted in so many bins a channel, around a box as far as RING of its width and height.
+BINS, RING = 8, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +60,7 @@ class Hierarchy:
         lengths: ``float (E,)``, how long their common boundary is, in pixels.
         strengths: ``float (E,)``, the mean boundary strength along it, 0..1.
         extents: ``int (n, 4)``, bounding boxes of the finest regions, half open.
+        colours: ``int16 (H, W)``, which of the `BINS` cubed colour bins a pixel lies in.
     """
 
     regions: np.ndarray
@@ -60,6 +71,7 @@ class Hierarchy:
     lengths: np.ndarray
     strengths: np.ndarray
     extents: np.ndarray
+    colours: np.ndarray
 
     def segments(self, altitude: float) -> np.ndarray:
         """The picture cut along boundaries stronger than `altitude`: ``int32 (H, W)``, numbered from 0."""
@@ -90,7 +102,9 @@ class Best(NamedTuple):
     ranked: list[Proposal]  #: the best one first
 
 
-def proposals(image: np.ndarray, maps: Sequence[np.ndarray] | None = None, side: int = 256) -> Hierarchy:
+def proposals(
+    image: NDArray[np.uint8], maps: Sequence[ArrayLike] | None = None, side: int = 256
+) -> Hierarchy:
     """Segment hierarchies at several scales, aligned and averaged.
 
     Each boundary map gives finest regions by a watershed, which are merged in the order of the mean strength
@@ -100,24 +114,32 @@ def proposals(image: np.ndarray, maps: Sequence[np.ndarray] | None = None, side:
     Args:
         image: uint8 RGB ``(H, W, 3)``.
         maps: boundary maps ``(H, W)``, 0..1, not thinned, the finest first. None: `gradients` at `SCALES`.
-        side: a picture with a longer side is segmented at this size.
+        side: an image with a longer side is segmented at this size.
 
     Raises:
-        TypeError, ValueError: an image or maps of another kind.
+        TypeError: no array.
+        ValueError: an image or maps of another kind.
+
+    Example:
+        >>> image = np.full((40, 40, 3), 60, np.uint8)
+        >>> image[10:30, 8:32] = (200, 180, 40)
+        >>> hierarchy = proposals(image)
+        >>> len(np.unique(hierarchy.segments(altitude=0.3)))  # cut along strong boundaries only
+        2
     """
     size = checked_image(image).shape[:2]
-    if not isinstance(side, int) or side < 8:
-        raise ValueError(f"side must be a whole number of at least 8, got {side!r}")
+    side = whole("side", side, 8)
     if size == (1, 1):
         raise ValueError("image must have more than one pixel")
     scale = min(1.0, side / max(size))
     small = tuple(max(1, round(n * scale)) for n in size)
     if maps is None:
         shrunk = cv2.resize(image, small[::-1], interpolation=cv2.INTER_AREA)
-        maps = [gradients(shrunk, scales)[0] for scales in SCALES]
+        small_maps = [gradients(np.asarray(shrunk, np.uint8), scales)[0] for scales in SCALES]
     else:
-        maps = [cv2.resize(m, small[::-1], interpolation=cv2.INTER_AREA) for m in _checked_maps(maps, size)]
-    regions, graph, strengths, lengths = _aligned(maps)
+        given = _checked_maps(maps, size)
+        small_maps = [np.asarray(cv2.resize(m, small[::-1], interpolation=cv2.INTER_AREA)) for m in given]
+    regions, graph, strengths, lengths = _aligned(small_maps)
     rows, columns = (np.arange(n) * m // n for n, m in zip(size, small, strict=True))
     regions = regions[rows[:, None], columns].astype(np.int32)  # enlarged
     mean = np.mean(strengths, 0)
@@ -132,68 +154,89 @@ def proposals(image: np.ndarray, maps: Sequence[np.ndarray] | None = None, side:
         lengths=lengths / scale,
         strengths=mean,
         extents=_extents(regions, graph.num_vertices()),
+        colours=np.dot(image.astype(np.int16) * BINS // 256, [BINS**2, BINS, 1]).astype(np.int16),
     )
 
 
 def best_proposal(
-    hierarchy: Hierarchy, box: Sequence, most: int = 4, width: int = 30, keep: int = 50
+    hierarchy: Hierarchy, box: ArrayLike, max_regions: int = 4, width: int = 30, keep: int = 50
 ) -> Best:
     """The region, or combination of up to four neighbouring ones, that fits a box best, and the runners-up.
 
     Greedy, as in MCG: the best `width` groups of k regions are each joined with every region that touches
-    them. The score is the IoU of bounding box and box, plus the mean boundary strength along the outline,
-    less a little for long outlines (`STRENGTH`, `SLENDER`).
+    them. The score is the IoU of bounding box and box, plus the IoU that is expected with the object by
+    colour and place (`object_probability`), plus the mean boundary strength along the outline, less a little
+    for long outlines (`EXPECTED`, `STRENGTH`, `SLENDER`).
 
     Args:
         hierarchy: of the picture, from `proposals`.
         box: x0, y0, x1, y1, half open, in pixels of the picture.
-        most: regions in a combination, 1 to 4 in MCG; 1 shows what single nodes can do.
+        max_regions: regions in a combination, 1 to 4 in MCG; 1 shows what single nodes can do.
         width: groups of each size that are joined further.
         keep: length of the ranked list.
 
     Returns:
         `Best`. For a box that is empty or lies outside, an empty mask, score 0 and an empty list.
+
+    Raises:
+        ValueError: a box or number of another kind.
+
+    Example:
+        >>> image = np.full((40, 40, 3), 60, np.uint8)
+        >>> image[10:30, 8:32] = (200, 180, 40)
+        >>> best = best_proposal(proposals(image), (8, 10, 32, 30))
+        >>> bool(best.mask[10:30, 8:32].all()), int(best.mask.sum())
+        (True, 480)
     """
-    for name, value in (("most", most), ("width", width), ("keep", keep)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-    (box,) = clip_boxes([box], hierarchy.regions.shape)
-    if (box[2:] <= box[:2]).any():
+    max_regions = whole("max_regions", max_regions, 1)
+    width, keep = whole("width", width, 1), whole("keep", keep, 1)
+    (clipped,) = clip_boxes([box], hierarchy.regions.shape)
+    if (clipped[2:] <= clipped[:2]).any():
         return Best(np.zeros(hierarchy.regions.shape, bool), 0.0, [])
-    pool = _pool(hierarchy, box)
-    found, group = [], pool.singles
-    for size in range(1, most + 1):
-        scores = _scores(group, box)
+    pool = _pool(hierarchy, clipped)
+    found: list[Proposal] = []
+    group = pool.singles
+    for size in range(1, max_regions + 1):
+        scores = _scores(group, clipped, pool.object_area)
         order = np.argsort(-scores, kind="stable")
         rows = [tuple(pool.rows[m].tolist()) for m in group.members[order[:keep]]]
         found += map(Proposal, rows, scores[order[:keep]].tolist())
-        if size < most:
+        if size < max_regions:
             group = _joined(group, order[:width], pool)
     ranked = sorted(found, key=lambda p: -p.score)[:keep]
     return Best(hierarchy.mask(ranked[0].regions), ranked[0].score, ranked)
 
 
 def proposal_labels(
-    hierarchy: Hierarchy, boxes: Sequence, classes: Sequence, rest: int = IGNORE, **options
-) -> np.ndarray:
+    hierarchy: Hierarchy,
+    boxes: ArrayLike,
+    classes: ArrayLike,
+    outside_label: int = IGNORE,
+    **options: int,
+) -> NDArray[np.uint8]:
     """The best proposal of every box -> one label map ``uint8 (H, W)``, smaller boxes in front.
 
     Args:
         hierarchy: of the picture, from `proposals`.
-        boxes, classes: N boxes in pixels of the picture and N whole numbers, 1..254.
-        rest: label of the pixels of a box outside its proposal, 255 (ignore) or 0 (background).
+        boxes: ``(N, 4)`` in pixels of the image.
+        classes: N whole numbers, 1..254.
+        outside_label: label of the pixels of a box outside its proposal, 255 (ignore) or 0 (background).
         options: of `best_proposal`.
+
+    Raises:
+        TypeError: classes that are no whole numbers.
+        ValueError: boxes, classes or a label of another kind.
     """
     size = hierarchy.regions.shape
-    boxes, classes = checked_boxes(boxes, classes, size)
-    masks = [best_proposal(hierarchy, box, **options).mask for box in boxes]
-    return paint_masks(masks, boxes, classes, size, rest)
+    clipped, names = checked_boxes(boxes, classes, size)
+    masks = [best_proposal(hierarchy, box, **options).mask for box in clipped]
+    return paint_masks(masks, clipped, names, size, outside_label)
 
 
 # ----------------------------------------------------------------------------------------- making hierarchies
 
 
-def _aligned(maps: list[np.ndarray]) -> tuple[np.ndarray, hg.UndirectedGraph, list[np.ndarray], np.ndarray]:
+def _aligned(maps: list[np.ndarray]) -> tuple[np.ndarray, Any, list[np.ndarray], np.ndarray]:
     """Finest regions ``(h, w)``, the graph of those that touch, the strength of its edges in each map's
     hierarchy, and their lengths."""
     shape = maps[0].shape
@@ -215,7 +258,7 @@ def _aligned(maps: list[np.ndarray]) -> tuple[np.ndarray, hg.UndirectedGraph, li
     return regions.reshape(shape), graph, strengths, lengths
 
 
-def _leaves(trees: list[hg.Tree], n: int) -> np.ndarray:
+def _leaves(trees: list[Any], n: int) -> np.ndarray:
     """Finest regions in each node of the first tree, then in each new node of the others: ``bool (M, n)``."""
     tables = []
     for tree in trees:
@@ -239,15 +282,15 @@ def _extents(regions: np.ndarray, n: int) -> np.ndarray:
     return np.concatenate([low, high], 1)
 
 
-def _checked_maps(maps: Sequence[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
-    maps = [np.asarray(m, np.float32) for m in maps]
-    if not maps or any(m.shape != size for m in maps):
+def _checked_maps(maps: Sequence[ArrayLike], size: tuple[int, ...]) -> list[NDArray[np.float32]]:
+    arrays = [np.asarray(m, np.float32) for m in maps]
+    if not arrays or any(m.shape != size for m in arrays):
         raise ValueError(
-            f"maps must be one or more of the picture's size {size}, got {[m.shape for m in maps]}"
+            f"maps must be one or more of the image's size {size}, got {[m.shape for m in arrays]}"
         )
-    if not all(m.min() >= 0 and m.max() <= 1 for m in maps):
+    if not all(m.min() >= 0 and m.max() <= 1 for m in arrays):
         raise ValueError("maps must lie in 0..1, got others or NaN")
-    return maps
+    return arrays
 
 
 # ------------------------------------------------------------------------------------------ combining regions
@@ -261,6 +304,7 @@ class _Group(NamedTuple):
     area: np.ndarray  # (P,)
     length: np.ndarray  # (P,) of the outline, without the picture's frame
     strength: np.ndarray  # (P,) sum of the boundary strength along it
+    expected: np.ndarray  # (P,) pixels that are expected to be the object's
 
 
 class _Pool(NamedTuple):
@@ -271,6 +315,7 @@ class _Pool(NamedTuple):
     shared: np.ndarray  # (K, K) length of the common boundary
     shared_strength: np.ndarray  # (K, K) sum of the strength along it
     disjoint: np.ndarray  # bool (K, K)
+    object_area: float  # pixels of the box that are expected to be the object's
 
 
 def _pool(hierarchy: Hierarchy, box: np.ndarray) -> _Pool:
@@ -278,7 +323,9 @@ def _pool(hierarchy: Hierarchy, box: np.ndarray) -> _Pool:
     areas = np.bincount(hierarchy.regions.ravel(), minlength=n)
     inside = np.bincount(hierarchy.regions[window(box)].ravel(), minlength=n)
     total, within = hierarchy.leaves @ areas, hierarchy.leaves @ inside
-    fits = (within >= PURITY * total) & (within >= LEAST * inside.sum())
+    likely = object_probability(hierarchy, box)
+    expected = np.bincount(hierarchy.regions[window(box)].ravel(), likely.ravel(), n)
+    fits = (within >= PURITY * total) & (within >= MIN_SHARE * inside.sum())
     rows = np.flatnonzero(fits) if fits.any() else np.array([np.argmax(within / total)])
     leaves = hierarchy.leaves[rows].astype(np.float32)
     touch = _touch(leaves, hierarchy.pairs, hierarchy.lengths)
@@ -288,8 +335,27 @@ def _pool(hierarchy: Hierarchy, box: np.ndarray) -> _Pool:
     extent = np.where(leaves[:, :, None] > 0, extents, far).min(1)
     # What a region shares with itself is counted from both sides: its boundaries inside and not its outline.
     outline, along = (t.sum(1) - (leaves * t).sum(1) for t in (touch, strength))
-    singles = _Group(np.arange(len(rows))[:, None], extent, total[rows], outline, along)
-    return _Pool(rows, singles, touch @ leaves.T, strength @ leaves.T, (leaves @ leaves.T) == 0)
+    singles = _Group(np.arange(len(rows))[:, None], extent, total[rows], outline, along, leaves @ expected)
+    shared, shared_strength = touch @ leaves.T, strength @ leaves.T  # (K, K)
+    return _Pool(rows, singles, shared, shared_strength, (leaves @ leaves.T) == 0, float(likely.sum()))
+
+
+def object_probability(hierarchy: Hierarchy, box: np.ndarray) -> np.ndarray:
+    """How probably each pixel of a box is its object's, by colour and place: ``(h, w)`` of the box.
+
+    Bayes: the odds by place (`pixels._boxcut`), times how much commoner the colour is inside the box than in
+    the ring around it.
+    """
+    height, width = hierarchy.colours.shape
+    band = np.ceil((box[2:] - box[:2]) * RING).astype(int)
+    ring = np.concatenate([box[:2] - band, box[2:] + band]).clip(0, [width, height, width, height])
+    cells = hierarchy.colours[window(box)]
+    inside = np.bincount(cells.ravel(), minlength=BINS**3)
+    around = np.bincount(hierarchy.colours[window(ring)].ravel(), minlength=BINS**3) - inside
+    odds = odds_by_place(box, window(box), hierarchy.colours.shape)
+    if around.any():
+        odds = odds + np.log((inside + 1) / inside.sum() * around.sum() / (around + 1))[cells]
+    return 1 / (1 + np.exp(-odds))
 
 
 def _touch(leaves: np.ndarray, pairs: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -315,14 +381,17 @@ def _joined(group: _Group, chosen: np.ndarray, pool: _Pool) -> _Group:
         group.area[before] + single.area[added],
         group.length[before] + single.length[added] - 2 * shared[which, added],
         group.strength[before] + single.strength[added] - 2 * shared_strength[which, added],
+        group.expected[before] + single.expected[added],
     )
 
 
-def _scores(group: _Group, box: np.ndarray) -> np.ndarray:
+def _scores(group: _Group, box: np.ndarray, object_area: float) -> np.ndarray:
     x0, y0, x1, y1 = (group.extent * [1, 1, -1, -1]).T
     wide = np.minimum(x1, box[2]) - np.maximum(x0, box[0])
     high = np.minimum(y1, box[3]) - np.maximum(y0, box[1])
     common = wide.clip(0) * high.clip(0)
     overlap = common / ((x1 - x0) * (y1 - y0) + np.prod(box[2:] - box[:2]) - common)
+    expected = group.expected / (group.area + object_area - group.expected)
     contrast = group.strength / np.maximum(group.length, 1)
-    return overlap + STRENGTH * contrast - SLENDER * group.length / np.sqrt(group.area)
+    slender = group.length / np.sqrt(group.area)
+    return overlap + EXPECTED * expected + STRENGTH * contrast - SLENDER * slender

@@ -7,10 +7,18 @@ import pytest
 
 pytest.importorskip("higra", reason="higra has no wheels for this machine")
 
-from lecturekit.labels.boxes import fill_boxes
+from lecturekit.labels.boxes import fill_boxes, window
 from lecturekit.metrics import iou
 from lecturekit.pixels.edges import gradients
-from lecturekit.pixels.proposals import SLENDER, STRENGTH, best_proposal, proposal_labels, proposals
+from lecturekit.pixels.proposals import (
+    EXPECTED,
+    SLENDER,
+    STRENGTH,
+    best_proposal,
+    object_probability,
+    proposal_labels,
+    proposals,
+)
 
 
 def patches(seed=0, size=(60, 80)):
@@ -113,7 +121,11 @@ def score_by_definition(hierarchy, regions, box):
     outline = leaves[hierarchy.pairs[:, 0]] != leaves[hierarchy.pairs[:, 1]]
     length = hierarchy.lengths[outline].sum()
     strength = (hierarchy.lengths * hierarchy.strengths)[outline].sum() / max(length, 1)
-    return iou(own, box).item() + STRENGTH * strength - SLENDER * length / mask.sum() ** 0.5
+    likely = np.zeros(mask.shape)
+    likely[window(box)] = object_probability(hierarchy, np.array(box))
+    expected = likely[mask].sum() / (mask.sum() + likely[~mask].sum())
+    score = iou(own, box).item() + EXPECTED * expected + STRENGTH * strength
+    return score - SLENDER * length / mask.sum() ** 0.5
 
 
 def test_scores_are_their_definition(hierarchy):
@@ -125,7 +137,7 @@ def test_scores_are_their_definition(hierarchy):
 
 def test_no_pair_of_neighbours_is_better_when_the_search_is_wide(hierarchy):
     box = (20, 15, 50, 30)
-    best = best_proposal(hierarchy, box, most=2, width=10**6, keep=10**6)
+    best = best_proposal(hierarchy, box, max_regions=2, width=10**6, keep=10**6)
     nodes = [k for k in range(len(hierarchy.leaves)) if hierarchy.leaves[k].sum() <= 8]
     inside = hierarchy.regions[15:30, 20:50]
     area, within = (
@@ -146,8 +158,8 @@ def test_combinations_help():
     image, number = patches(3)
     hierarchy = proposals(image)
     three = (number > 0) & (number < 4)
-    alone = best_proposal(hierarchy, (20, 15, 50, 45), most=1)
-    together = best_proposal(hierarchy, (20, 15, 50, 45), most=4)
+    alone = best_proposal(hierarchy, (20, 15, 50, 45), max_regions=1)
+    together = best_proposal(hierarchy, (20, 15, 50, 45), max_regions=4)
     assert together.score >= alone.score
     assert iou(together.mask, three) >= iou(alone.mask, three)
 
@@ -182,7 +194,7 @@ def test_label_map(hierarchy):
     assert set(np.unique(labels)) <= {0, 3, 9, 255}
     assert (labels[filled == 0] == 0).all()
     assert (labels[filled > 0] > 0).all()
-    background = proposal_labels(hierarchy, boxes, classes, rest=0)
+    background = proposal_labels(hierarchy, boxes, classes, outside_label=0)
     np.testing.assert_array_equal(background, np.where(labels == 255, 0, labels))
 
 
@@ -223,7 +235,7 @@ def test_a_tiny_box_still_gets_a_region(hierarchy):
         (ValueError, "maps", lambda h: proposals(patches()[0], [])),
         (ValueError, "maps", lambda h: proposals(patches()[0], [np.zeros((3, 3))])),
         (ValueError, "maps", lambda h: proposals(patches()[0], [np.full((60, 80), np.nan)])),
-        (ValueError, "most", lambda h: best_proposal(h, (0, 0, 5, 5), most=0)),
+        (ValueError, "max_regions", lambda h: best_proposal(h, (0, 0, 5, 5), max_regions=0)),
         (ValueError, "boxes", lambda h: best_proposal(h, (9, 0, 5, 5))),
         (ValueError, "classes", lambda h: proposal_labels(h, [(0, 0, 5, 5)], [0])),
     ],
@@ -231,3 +243,18 @@ def test_a_tiny_box_still_gets_a_region(hierarchy):
 def test_bad_input_is_named(hierarchy, error, name, call):
     with pytest.raises(error, match=name):
         call(hierarchy)
+
+
+def test_a_region_that_fills_the_box_is_not_the_object_in_it():
+    """A disc on speckled ground in a tight box: the ground fills the box as well as the disc does."""
+    y, x = np.indices((80, 100))
+    disc = np.hypot(x - 50, y - 40) <= 20
+    rng = np.random.default_rng(0)
+    image = np.where(disc[..., None], (60, 120, 160), (120, 120, 90)) + rng.normal(0, 6, (80, 100, 3))
+    hierarchy = proposals(image.clip(0, 255).astype(np.uint8))
+    box = np.array([30, 20, 71, 61])
+    assert iou(best_proposal(hierarchy, box).mask, disc) > 0.9
+    likely = object_probability(hierarchy, box)
+    inside = disc[window(box)]
+    assert likely[inside].mean() > 0.9
+    assert likely[~inside].mean() < 0.2
