@@ -35,8 +35,8 @@ PURITY, MIN_SHARE = 0.6, 0.01
 
 #: A proposal's score: overlap of its bounding box with the box + EXPECTED * the expected overlap of its
 #: pixels with the object + STRENGTH * mean boundary strength along its outline - SLENDER * (length of the
-#: outline / square root of the area). A region that fills the box has a bounding box of overlap 1, whatever it
-#: is: the expected overlap, by colour and place, tells it from an object.
+#: outline / square root of the area). A region that fills the box has a bounding box of overlap 1, whatever
+#: it is: the expected overlap, by colour and place, tells it from an object.
 EXPECTED, STRENGTH, SLENDER = 1.0, 1.0, 0.04
 
 #: Colours are counted in so many bins a channel, around a box as far as RING of its width and height.
