@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torchvision.ops import box_iou
 
-from lecturekit.metrics import grid_pointing, iou, pointing_game
+from lecturekit.metrics import deletion, grid_pointing, insertion, iou, pointing_game, road
 
 quick = settings(max_examples=60, deadline=None)
 
@@ -296,3 +296,65 @@ def test_grid_pointing_shapes():
 def test_grid_pointing_of_bad_input(maps, cells, grid, error, word):
     with pytest.raises(error, match=word):
         grid_pointing(maps, cells, grid)
+
+
+# ---------------------------------------------------------------- remove and debias
+
+
+def test_holes_are_filled_as_in_the_published_code():
+    road = pytest.importorskip("pytorch_grad_cam.metrics.road", reason="pytorch-grad-cam is not installed")
+    from lecturekit.metrics.faithfulness import _filled
+
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(3, 12, 10, generator=generator)
+    for share in (0.1, 0.5, 0.9):
+        missing = torch.rand(12, 10, generator=generator) < share
+        theirs = road.NoisyLinearImputer(noise=0.0)(image.clone(), (~missing).float())
+        torch.testing.assert_close(_filled(image, missing), theirs.to(image), rtol=1e-4, atol=1e-4)
+
+
+def test_filled_holes_are_the_mean_of_their_neighbours():
+    from lecturekit.metrics.faithfulness import _filled
+
+    image = torch.arange(9.0).reshape(1, 3, 3)
+    missing = torch.zeros(3, 3, dtype=torch.bool)
+    missing[1, 1] = True
+    image[0, 1, 1] = 100
+    assert float(_filled(image, missing)[0, 1, 1]) == pytest.approx(4)
+    assert _filled(image, torch.zeros(3, 3, dtype=torch.bool)).equal(image)
+
+
+class _Corner(torch.nn.Module):
+    """Class 1 is as likely as the top left corner is bright."""
+
+    def forward(self, images):
+        bright = images[:, :, :4, :4].mean((1, 2, 3))
+        return torch.stack([-bright, bright], 1)
+
+
+def test_road_tells_a_map_that_knows_from_one_that_does_not():
+    images = torch.zeros(2, 3, 16, 16)
+    images[:, :, :4, :4] = 3
+    knows = images[:, 0] + torch.linspace(0, 1e-3, 256).reshape(16, 16)
+    first = road(_Corner(), images, knows, [1, 1], steps=7)
+    last = road(_Corner(), images, knows, [1, 1], steps=7, best_first=False)
+    assert first.shape == (2, 8)
+    assert first[:, 0].equal(last[:, 0])
+    assert (last.mean(1) - first.mean(1) > 0.3).all()
+    again = road(_Corner(), images, knows, [1, 1], steps=7)
+    assert first.equal(again)
+    assert not first.equal(road(_Corner(), images, knows, [1, 1], steps=7, seed=1))
+
+
+@pytest.mark.parametrize("measure", [road, deletion, insertion])
+def test_measures_of_pixels_refuse(measure):
+    images, maps = torch.zeros(2, 3, 8, 8), torch.rand(2, 8, 8)
+    for options, message in (
+        ({"steps": 0}, "steps"),
+        ({"maps": maps[:, :4]}, "maps must be"),
+        ({"maps": maps * torch.nan}, "finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            measure(_Corner(), images, **({"maps": maps, "classes": [0, 1]} | options))
+    with pytest.raises(ValueError, match="NaN"):
+        measure(_Corner(), images * torch.nan, maps, [0, 1])

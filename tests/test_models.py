@@ -334,3 +334,30 @@ def test_bad_images(lite, images, error):
 def test_bad_sizes(lite, size):
     with pytest.raises(ValueError, match="size"):
         lite.preprocess(smooth(), size=size)
+
+
+# ---------------------------------------------------------------- equal to where it came from
+
+
+@pytest.mark.parametrize("size", [(224, 224), (65, 97), (33, 32)])
+def test_the_network_is_timms(lite, size):
+    theirs = timm.create_model("tf_efficientnet_lite0").eval()
+    assert list(theirs.state_dict()) == list(lite.network.state_dict())
+    theirs.load_state_dict(lite.network.state_dict())
+    images = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        torch.testing.assert_close(lite.network(images), theirs(images), rtol=1e-5, atol=1e-5)
+        features = theirs.forward_features(images)
+        torch.testing.assert_close(lite.network.forward_features(images), features, rtol=1e-5, atol=1e-5)
+
+
+def test_names_of_classes_and_preprocessing_are_torchvisions(lite):
+    from torchvision.models import ResNet18_Weights
+    from torchvision.transforms.v2 import InterpolationMode, functional
+
+    assert lite.categories == tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+    for image in (*map(photo, PHOTOS), noise(100, 333), smooth(257, 256), smooth(301, 200)):
+        pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)
+        pixels = functional.resize(pixels, [256], interpolation=InterpolationMode.BICUBIC, antialias=True)
+        wanted = functional.center_crop(pixels, [224, 224]).permute(1, 2, 0)
+        np.testing.assert_array_equal(lite.view(image)[0], wanted)

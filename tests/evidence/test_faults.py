@@ -105,12 +105,9 @@ def test_small_pictures_in_torchvisions_networks(name, size):
     assert_same(found.maps, cam(network, images(size=size), 1).maps)
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet18d", "seresnet50", "swin_tiny_patch4_window7_224", "mobilenetv3_small_050"]
-)
+@pytest.mark.parametrize("name", ["resnet18d", "seresnet50", "mobilenetv3_small_050"])
 def test_small_pictures_in_timms_networks(name):
-    options = {"img_size": 32} if "swin" in name else {}
-    network = timm.create_model(name, num_classes=6, **options).eval()
+    network = timm.create_model(name, num_classes=6).eval()
     assert grad_cam(network, images(), 1).maps.shape == (2, 1, 1)
 
 
