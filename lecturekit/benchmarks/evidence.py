@@ -14,20 +14,52 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..datasets.photos import PHOTOS, photo
 from ..evidence import cam, grad_cam
 from ..evidence.maps import normalise, rectify, upsample
 from ..kit.devices import available
 from ..models import load_classifier
+from ._results import save
 
-#: One way to make maps: model, layer (the pool's input), images, classes -> maps (B, h, w) of any scale.
+SIZE = 224
+
+#: One way to make maps: model, layer, images, classes -> maps (B, h, w) of any scale.
 Method = Callable[[nn.Module, nn.Module, Tensor, Tensor], Tensor]
+ALONE = "forward pass alone"
+
+
+@dataclass
+class Case:
+    """A network, the layer whose output its pool takes, and a layer further in."""
+
+    name: str
+    make: Callable[[], nn.Module]
+    default: str
+    inner: str
+
+
+def _torchvision(name: str) -> Callable[[], nn.Module]:
+    def make() -> nn.Module:
+        import torchvision
+
+        return torchvision.models.get_model(name)
+
+    return make
+
+
+CASES = (
+    Case("EfficientNet-Lite0", lambda: load_classifier(device="cpu"), "network.bn2", "network.blocks.4"),
+    Case("ResNet-50", _torchvision("resnet50"), "layer4", "layer2"),
+    Case("ConvNeXt-Tiny", _torchvision("convnext_tiny"), "features", "features.3"),
+    Case("MobileNet-V3-Large", _torchvision("mobilenet_v3_large"), "features", "features.6"),
+)
 
 
 @dataclass
 class Row:
-    """One method at one batch size: seconds of each round, bytes kept for backward, distance to autograd."""
+    """One method on one network: seconds of each round, bytes kept for backward, distance to autograd."""
 
+    network: str
+    layer: str
     name: str
     batch: int
     device: str
@@ -37,38 +69,62 @@ class Row:
 
 
 def run(rounds: int = 15, batches: tuple[int, ...] = (1, 16)) -> str:
-    """Measure on every device found and return the table as Markdown.
+    """Measure on every device found and return the table as Markdown; ``docs/results/evidence.json`` has all.
 
     Each round runs every method once, in turn, so that a machine that slows down slows all of them. Ratios
     are medians over rounds of the method's time to that of the forward pass alone (``no_grad``) of its round.
+    All networks but the first have random weights, which changes no time.
     """
-    ours = {"forward pass alone": _forward, "lecturekit cam": _cam, "lecturekit grad_cam": _grad_cam}
-    methods = ours | _others()
     rows = [
-        row for device in available() for batch in batches for row in _measure(methods, device, batch, rounds)
+        row
+        for device in available()
+        for batch in batches
+        for case in CASES
+        for layer in (case.default, case.inner)
+        for row in _measure(case, layer, device, batch, rounds)
     ]
-    return _table(rows, rounds)
+    ratios = _ratios(rows)
+    records = [
+        {"network": r.network, "layer": r.layer, "method": r.name, "batch": r.batch, "device": r.device}
+        | {"ratio": ratio, "kept_bytes": r.kept, "distance": r.error}
+        for r, ratio in zip(rows, ratios, strict=True)
+    ]
+    save("evidence", records, {"rounds": rounds, "size": SIZE, "batches": batches})
+    return _table(rows, ratios, rounds)
 
 
-def _measure(methods: dict[str, Method], device: torch.device, batch: int, rounds: int) -> list[Row]:
-    model = load_classifier(device=device)
-    layer = model.network.bn2  # its output, after the activation, is what the pool takes
-    photos = [photo(name) for name in PHOTOS]
-    images = model.preprocess([photos[k % len(photos)] for k in range(batch)])
+def _measure(case: Case, layer: str, device: torch.device, batch: int, rounds: int) -> list[Row]:
+    torch.manual_seed(0)
+    model = case.make().eval().to(device)
+    module = model.get_submodule(layer)
+    images = torch.randn(batch, 3, SIZE, SIZE).to(device)
     with torch.no_grad():
         classes = model(images).argmax(1)
-    truth = _full_autograd(model, layer, images, classes)
-    rows = [Row(name, batch, str(device)) for name in methods]
+    methods = _methods(case, layer)
+    truth = _full_autograd(model, module, images, classes)
+    rows = [Row(case.name, layer, name, batch, str(device)) for name in methods]
     for row in rows:  # also the warm-up
         with _counting(model) as kept:
-            maps = methods[row.name](model, layer, images, classes)
+            maps = methods[row.name](model, module, images, classes)
         row.kept = sum(kept.values())
-        if row.name != "forward pass alone":
-            row.error = _distance(maps, truth, images.shape[-1])
-    for _ in tqdm(range(rounds), desc=f"{device}, batch {batch}", leave=False):
+        if row.name != ALONE:
+            row.error = _distance(maps, truth, SIZE)
+    for _ in tqdm(range(rounds), desc=f"{case.name} {layer}, {device}, batch {batch}", leave=False):
         for row in rows:
-            row.seconds.append(_timed(methods[row.name], model, layer, images, classes))
+            row.seconds.append(_timed(methods[row.name], model, module, images, classes))
     return rows
+
+
+def _methods(case: Case, layer: str) -> dict[str, Method]:
+    """Ours, the default layer found by itself and others by name, and the libraries that are installed."""
+    ours: dict[str, Method] = {ALONE: _forward}
+    if layer != case.default:
+        ours["lecturekit grad_cam"] = lambda m, _l, x, k: grad_cam(m, x, k, layer=layer).maps
+    else:
+        ours["lecturekit grad_cam"] = lambda m, _l, x, k: grad_cam(m, x, k).maps
+        if case.name in ("EfficientNet-Lite0", "ResNet-50"):  # the others' heads have more than one layer
+            ours["lecturekit cam"] = lambda m, _l, x, k: cam(m, x, k).maps
+    return ours | _others()
 
 
 def _timed(method: Method, model: nn.Module, layer: nn.Module, images: Tensor, classes: Tensor) -> float:
@@ -83,14 +139,6 @@ def _timed(method: Method, model: nn.Module, layer: nn.Module, images: Tensor, c
 def _forward(model: nn.Module, layer: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
     with torch.no_grad():
         return model(images)
-
-
-def _cam(model: nn.Module, layer: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    return cam(model, images, classes).maps
-
-
-def _grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    return grad_cam(model, images, classes).maps
 
 
 def _others() -> dict[str, Method]:
@@ -165,19 +213,26 @@ def _counting(model: nn.Module) -> Iterator[dict[int, int]]:
         yield kept
 
 
-def _table(rows: list[Row], rounds: int) -> str:
-    lines = [
-        f"Machine: {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-        f"{rounds} interleaved rounds; network EfficientNet-Lite0, 224 px.",
-        "",
-        "| device | batch | method | time / forward pass | kept for backward | distance to full autograd |",
-        "|---|---|---|---|---|---|",
-    ]
+def _ratios(rows: list[Row]) -> list[float]:
+    """Median ratio of each row's time to that of the forward pass of its round; the pass leads its rows."""
+    ratios: list[float] = []
     alone: list[float] = []
     for row in rows:
-        alone = row.seconds if row.name == "forward pass alone" else alone
-        ratio = statistics.median(a / b for a, b in zip(row.seconds, alone, strict=True))
+        alone = row.seconds if row.name == ALONE else alone
+        ratios.append(statistics.median(a / b for a, b in zip(row.seconds, alone, strict=True)))
+    return ratios
+
+
+def _table(rows: list[Row], ratios: list[float], rounds: int) -> str:
+    lines = [
+        f"Machine: {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"{rounds} interleaved rounds, {SIZE} px.",
+        "",
+        "| device | batch | network | layer | method | time / forward | kept | to full autograd |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row, ratio in zip(rows, ratios, strict=True):
         error = "" if row.error != row.error else f"{row.error:.1e}"
-        kept = f"{row.kept / 2**20:.2f} MiB"
-        lines.append(f"| {row.device} | {row.batch} | {row.name} | {ratio:.2f} | {kept} | {error} |")
+        cells = (row.device, row.batch, row.network, row.layer, row.name, f"{ratio:.2f}")
+        lines.append(f"| {' | '.join(map(str, cells))} | {row.kept / 2**20:.2f} MiB | {error} |")
     return "\n".join(lines)

@@ -12,10 +12,11 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from ..datasets.voc import CLASSES, VOC, Picture
-from ..evidence import cam, grad_cam, saliency
+from ..evidence import cam, grad_cam, integrated_gradients, saliency
 from ..evidence.maps import upsample
 from ..metrics import BoxAccuracy, box_accuracy, pixel_average_precision, pointing_game
 from ..models import MEAN, STD, Classifier, load_classifier
+from ._results import save
 
 SIZE = 352
 
@@ -64,7 +65,19 @@ METHODS: dict[str, Method] = {
     "saliency": lambda model, image, k: saliency(model, image, k).maps,
     "CAM": lambda model, image, k: cam(model, image, k).maps,
     "Grad-CAM, last layer (= CAM / hw)": lambda model, image, k: grad_cam(model, image, k).maps,
+    "integrated gradients, absolute": lambda model, image, k: integrated_gradients(
+        model, image, k, steps=16
+    ).maps.abs(),
     "Grad-CAM, blocks.4": lambda model, image, k: grad_cam(model, image, k, "network.blocks.4").maps,
+    "HiResCAM, blocks.4": lambda model, image, k: (
+        grad_cam(model, image, k, "network.blocks.4", weights="elementwise").maps
+    ),
+    "LayerCAM, blocks.4": lambda model, image, k: (
+        grad_cam(model, image, k, "network.blocks.4", weights="positive").maps
+    ),
+    "LayerCAM, blocks.2": lambda model, image, k: (
+        grad_cam(model, image, k, "network.blocks.2", weights="positive").maps
+    ),
 }
 
 
@@ -84,6 +97,7 @@ def run(data: str | Path) -> str:
         "| map | pointing game | box IoU at least .5 | PxAP |",
         "|---|---|---|---|",
     ]
+    rows = []
     for name in METHODS:
         level = _boxes(chosen_on, name).curve[:, 0].argmax()
         found = _boxes(judged_on, name).curve[level, 0]
@@ -91,6 +105,9 @@ def run(data: str | Path) -> str:
         points = pointing_game(judged_on[name], masks).float().mean()
         area = pixel_average_precision(judged_on[name], masks, void)
         lines.append(f"| {name} | {points:.3f} | {found:.3f} | {area:.3f} |")
+        rows.append({"map": name, "pointing_game": points, "boxes": found, "pxap": area})
+    counts = {"judged": len(judged_on["masks"]), "threshold_chosen_on": len(chosen_on["masks"])}
+    save("maps", rows, {"size": SIZE} | counts)
     return "\n".join(lines)
 
 
