@@ -25,6 +25,7 @@ from ..kit.storage import data_dir
 from ..labels.boxes import checked_boxes, window
 from ..labels.label_map import IGNORE
 from ..metrics import LabelQuality, label_quality
+from ..pixels import crf
 from .data import Data
 from .features import Features, compute_key, features
 from .recipes import RECIPES, SOURCE, VERSION, checked_recipe, first_labels, resized
@@ -54,7 +55,8 @@ class Round:
 
     Attributes:
         labels: quality of the labels it was taught, against the masks of the training pictures.
-        student: IoU of each class on the validation pictures, ``(K,)``; NaN for a class that is not there.
+        counts: of each validation picture and class, ``(N, 3, K)``: pixels that are right, that the student
+            gave the class, and that have it; void left out.
         found: share of the validation pictures' objects found at each IoU of `FOUND`.
         fingerprint: of the student's weights.
         train_labels: of the first few training pictures.
@@ -62,11 +64,16 @@ class Round:
     """
 
     labels: LabelQuality
-    student: NDArray[np.float64]
+    counts: NDArray[np.int64]
     found: tuple[float, ...]
     fingerprint: str
     train_labels: list[NDArray[np.uint8]]
     predicted: list[NDArray[np.uint8]]
+
+    @property
+    def student(self) -> NDArray[np.float64]:
+        """IoU of each class on the validation pictures, ``(K,)``; NaN for a class that is not there."""
+        return class_ious(self.counts.sum(0))
 
     @property
     def student_iou(self) -> float:
@@ -110,6 +117,7 @@ def bootstrap(
     first: Sequence[NDArray[np.uint8]] | None = None,
     side: int = 384,
     label_side: int | None = None,
+    crf_at_test: bool = False,
     keep: int = 6,
     cache: bool = True,
     device: str | None = None,
@@ -130,6 +138,8 @@ def bootstrap(
         side: longer side of a picture as the network sees it, in pixels.
         label_side: longer side at which labels are made and mended; None: the pictures' own. Students are
             measured at the pictures' own size either way.
+        crf_at_test: a CRF refines the student's answers for the validation pictures, as in the paper; at
+            `label_side`.
         keep: how many pictures' labels and predictions are kept a round.
         cache: keep every finished round below ``data/bootstrap``. A second call returns at once, one for
             more rounds goes on, and so does one after a kill in the middle of a round: from its start, to the
@@ -163,6 +173,7 @@ def bootstrap(
         first,
         side,
         label_side,
+        crf_at_test,
         whole("keep", keep),
         cache,
         Settings(**settings),
@@ -193,6 +204,7 @@ class _Run:
     given: Sequence[NDArray[np.uint8]] | None
     side: int
     label_side: int | None
+    crf_at_test: bool
     keep: int
     cache: bool
     options: Settings
@@ -203,7 +215,8 @@ class _Run:
     def key(self) -> str:
         """Of everything that matters for the result."""
         names = [trick_name(trick) for trick in self.tricks]
-        settings = (self.recipe, names, self.seed, self.side, self.label_side, self.keep, self.options)
+        sides = (self.side, self.label_side, self.crf_at_test)
+        settings = (self.recipe, names, self.seed, sides, self.keep, self.options)
         where = compute_key(pick_device(self.device))
         return disk.content_key(VERSION, SOURCE, settings, where, self.data, self.given)
 
@@ -234,16 +247,28 @@ class _Run:
 
     def measured(self, student: Student, labels: list[NDArray[np.uint8]]) -> Round:
         """What the student was taught, and how good it became: here alone the masks are looked at."""
-        answers, k = student.labels(self.features[1]), len(self.data.names)
+        k = len(self.data.names)
+        answers = list(self.answers(student))
         val, truth = self.data.val, list(self.data.val_masks)
         return Round(
             label_quality(labels, list(self.data.train_masks), k),
-            label_quality(answers, truth, k).iou,
+            np.stack([_picture_counts(*each, k) for each in zip(answers, truth, strict=True)]),
             tuple(objects_found(answers, truth, val.boxes, val.classes, iou) for iou in FOUND),
             student.fingerprint(),
             [x.copy() for x in labels[: self.keep]],
             answers[: self.keep],
         )
+
+    def answers(self, student: Student) -> Iterator[NDArray[np.uint8]]:
+        """Its labels of each validation picture, at the picture's own size."""
+        if not self.crf_at_test:
+            yield from student.labels(self.features[1])
+            return
+        val = self.data.val
+        small = val.shrunk(self.label_side)
+        probabilities = student.probabilities(self.features[1], sizes=small.sizes)
+        for image, each, size in zip(small.images, probabilities, val.sizes, strict=True):
+            yield resized(_refined(each, image), size)
 
     def relabel(self, labels: list[NDArray[np.uint8]], student: Student | None) -> list[NDArray[np.uint8]]:
         """The labels of the next round: what a student says of the training pictures, mended."""
@@ -292,7 +317,7 @@ class _Run:
             history.rounds.append(
                 Round(
                     LabelQuality(*quality),
-                    found["student"][k],
+                    found["counts"][k],
                     tuple(found["found"][k].tolist()),
                     str(found["fingerprints"][k]),
                     shown["train_labels"][k],
@@ -300,6 +325,37 @@ class _Run:
                 )
             )
         return history, disk.unpacked(found["labels"], self.data.train.sizes)
+
+
+def class_ious(counts: NDArray) -> NDArray[np.float64]:
+    """IoU of each class from its pixels that are right, named and true: ``(..., 3, K)`` -> ``(..., K)``.
+
+    Args:
+        counts: as in `Round`, of one picture or summed over several.
+
+    Example:
+        >>> class_ious(np.array([[50], [100], [100]])).round(2).tolist()
+        [0.33]
+    """
+    right, named, true = np.moveaxis(np.asarray(counts, float), -2, 0)
+    with np.errstate(invalid="ignore"):
+        return right / (named + true - right)
+
+
+def _picture_counts(labels: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
+    known = truth != IGNORE
+    labels, truth = labels[known], truth[known]
+    parts = (labels[labels == truth], labels, truth)
+    return np.stack([np.bincount(part, minlength=classes)[:classes] for part in parts])
+
+
+def _refined(probabilities: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The classes after a CRF; those that are nowhere likely are left out of it."""
+    likely = np.flatnonzero(probabilities.max((1, 2)) >= min(0.2, probabilities.max()))
+    kept = probabilities[likely]
+    width = 0.16 * max(image.shape)
+    best = crf.refine(kept / kept.sum(0), image, iterations=5, theta_alpha=width, theta_gamma=1.5)
+    return likely[best].astype(np.uint8)
 
 
 def objects_found(
@@ -335,7 +391,7 @@ def _as_arrays(history: History) -> dict[str, NDArray]:
     rounds = history.rounds
     arrays = {
         "quality": np.array([list(r.labels) for r in rounds]),  # (rounds, 4, K)
-        "student": np.array([r.student for r in rounds]),
+        "counts": np.array([r.counts for r in rounds]),  # (rounds, N, 3, K)
         "found": np.array([r.found for r in rounds]),
         "fingerprints": np.array([r.fingerprint for r in rounds]),
     }
@@ -348,7 +404,7 @@ def _as_arrays(history: History) -> dict[str, NDArray]:
 
 def _shown(found: dict[str, NDArray], kind: str) -> list[list[NDArray[np.uint8]]]:
     """The maps that were kept of each round."""
-    count = len(found["student"])
+    count = len(found["counts"])
     shapes = [(height, width) for height, width in found[f"{kind}_shapes"].tolist()]
     flat = disk.unpacked(found[kind], shapes * count)
     return [flat[k * len(shapes) : (k + 1) * len(shapes)] for k in range(count)]

@@ -44,12 +44,14 @@ class Student:
         module: features ``(B, C, h, w)`` -> logits ``(B, K, h, w)``.
         classes: K, with background.
         whole: the module takes pictures and not features.
+        offset: subtracted from the logits, ``(K,)``: the calibration (`Settings.tau`).
     """
 
-    def __init__(self, module: nn.Module, classes: int, whole: bool):
+    def __init__(self, module: nn.Module, classes: int, whole: bool, offset: Tensor | None = None):
         self.module = module.eval()
         self.classes = classes
         self.whole = whole
+        self.offset = torch.zeros(classes) if offset is None else offset
 
     @torch.inference_mode()
     def probabilities(
@@ -62,10 +64,20 @@ class Student:
             batch: pictures at a time.
             sizes: height and width, one a picture; None: the pictures' own.
         """
+        for logits in self._at_sizes(features, batch, sizes):
+            yield logits.softmax(0).cpu().numpy()
+
+    @torch.inference_mode()
+    def labels(self, features: Features) -> list[NDArray[np.uint8]]:
+        """The most probable class of every pixel, uint8 ``(H, W)`` a picture."""
+        return [logits.argmax(0).byte().cpu().numpy() for logits in self._at_sizes(features, 8, None)]
+
+    def _at_sizes(
+        self, features: Features, batch: int, sizes: Sequence[tuple[int, int]] | None
+    ) -> Iterator[Tensor]:
         sizes = features.pictures.sizes.tolist() if sizes is None else sizes
         for logits, size in zip(self._logits(features, batch), sizes, strict=True):
-            wide = F.interpolate(logits[None].float(), tuple(size), mode="bilinear", align_corners=False)
-            yield wide[0].softmax(0).cpu().numpy()
+            yield F.interpolate(logits[None].float(), tuple(size), mode="bilinear", align_corners=False)[0]
 
     def _logits(self, features: Features, batch: int) -> Iterator[Tensor]:
         """Logits ``(K, h, w)`` of each picture on its own cells. Pictures of one grid go together."""
@@ -75,11 +87,7 @@ class Student:
             chosen = range(start, min(start + batch, len(features)))
             grids = {tuple(features.cells[k].tolist()) for k in chosen}
             for group in [chosen] if len(grids) == 1 else [[k] for k in chosen]:
-                yield from self.module(source.batch(group).to(device))
-
-    def labels(self, features: Features) -> list[NDArray[np.uint8]]:
-        """The most probable class of every pixel, uint8 ``(H, W)`` a picture."""
-        return [p.argmax(0).astype(np.uint8) for p in self.probabilities(features)]
+                yield from self.module(source.batch(group).to(device)) - self.offset.to(device)[:, None, None]
 
     def fingerprint(self) -> str:
         """The same for the same weights, bit for bit."""
@@ -103,6 +111,9 @@ class Settings:
         stride: a step looks at every stride-th cell each way, from a random one on. Neighbours are alike, so
             that more pictures a step teach more than all cells of a few; for heads of one cell only.
         finetune: train the whole network; its own learning rate is a tenth of `lr`.
+        tau: calibration: tau times the logarithm of a class's share in the training labels is subtracted
+            from its logits (logit adjustment; Menon et al., ICLR 2021). Where most labels are background, a
+            student names it too often; 0 leaves it so.
     """
 
     head: str = "two_layer"
@@ -113,6 +124,7 @@ class Settings:
     batch: int = 8
     stride: int = 1
     finetune: bool = False
+    tau: float = 0.0
 
     def __post_init__(self):
         choice("head", self.head, HEADS)
@@ -122,6 +134,7 @@ class Settings:
             raise ValueError(f"stride must be 1 where cells look at their neighbours, got {self.stride}")
         number("lr", self.lr, 0, open_=True)
         number("weight_decay", self.weight_decay, 0)
+        number("tau", self.tau, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,7 +293,7 @@ def train(
         progress,
     )
     training.run()
-    return Student(training.module, classes, options.finetune)
+    return Student(training.module, classes, options.finetune, options.tau * _log_shares(targets))
 
 
 def label_shares(labels: Sequence[NDArray[np.uint8]], features: Features, classes: int) -> Tensor:
@@ -300,6 +313,12 @@ def label_shares(labels: Sequence[NDArray[np.uint8]], features: Features, classe
         hot = F.one_hot(torch.from_numpy(known), classes + 1).permute(2, 0, 1)[:classes]
         place[:, :height, :width] = F.adaptive_avg_pool2d(hot.float(), (height, width))
     return shares
+
+
+def _log_shares(targets: Tensor) -> Tensor:
+    """Logarithm of the share of each class in the labels, ``(K,)``; 0 for a class that does not occur."""
+    counts = targets.float().sum((0, 2, 3))
+    return torch.where(counts > 0, counts / counts.sum().clamp(min=1e-6), 1).log()
 
 
 def _module(
@@ -358,7 +377,9 @@ class Training:
             with _seeded(self.seed, epoch, self.device):
                 _set_training(self.module)
                 for batch in self.batches(epoch):
-                    value = self.loss(module, batch, self.targets[batch.pictures].to(self.device))
+                    height, width = batch.grids.max(0)
+                    targets = self.targets[batch.pictures, :, :height, :width].to(self.device)
+                    value = self.loss(module, batch, targets)
                     optimiser.zero_grad()
                     fabric.backward(value)
                     optimiser.step()

@@ -49,7 +49,8 @@ def test_all_recipes_in_one_table(folder, tmp_path, monkeypatch):
     assert [float(v) for v in rows["full supervision"][:3]] == [100, 100, 100]
     assert len(rows["Box"][4].split(",")) == 2
     assert len(rows["GrabCut+"][4].split(",")) == 1
-    assert rows["full supervision"][6].strip() == "100.0 %"
+    assert rows["full supervision"][7].strip() == "100.0 %"
+    assert rows["full supervision"][8].strip() == "100.0 to 100.0"
     assert "Best weak recipe" in shown
     written = tmp_path / "data/benchmarks/boxes.md"
     assert written.read_text(encoding="utf-8") == shown + "\n"
@@ -57,10 +58,14 @@ def test_all_recipes_in_one_table(folder, tmp_path, monkeypatch):
     assert benchmark.run(folder, seeds=1, rounds=2) == shown
 
 
-def history(recipe, *ious):
+def history(recipe, *ious, pictures=1):
+    """A run whose students have these IoU, of one class as of the other."""
     quality = LabelQuality(*np.full((4, 2), 0.5))
-    rounds = [Round(quality, np.full(2, iou), (0.8, iou), "", [], []) for iou in ious]
-    return benchmark.Result(recipe, [History(recipe, (), 0, rounds)])
+    counts = [
+        np.tile(np.array([[round(1000 * iou)] * 2] * 2 + [[1000] * 2]), (pictures, 1, 1)) for iou in ious
+    ]
+    rounds = [Round(quality, c, (0.8, iou), "", [], []) for c, iou in zip(counts, ious, strict=True)]
+    return [History(recipe, (), 0, rounds)]
 
 
 @pytest.mark.parametrize(
@@ -83,11 +88,38 @@ def test_what_the_table_says_of_itself(box, agreed, said):
         "mcg_and_grabcut_plus": (agreed,),
         "full": (0.5,),
     }
-    text = "\n".join(
-        benchmark._targets({recipe: history(recipe, *last.get(recipe, (0.1,))) for recipe in RECIPES})
-    ).replace("%", " %")
+    rows = {
+        recipe: benchmark.row(recipe, history(recipe, *last.get(recipe, (0.1,))), None) for recipe in RECIPES
+    }
+    text = "\n".join(benchmark._targets(rows)).replace("%", " %")
     for words in said:
         assert words in text
+
+
+def test_the_interval_is_that_of_drawing_pictures_anew(monkeypatch):
+    """By hand: each draw's pictures are copied, their counts added, class IoU averaged."""
+    rng = np.random.default_rng(3)
+    true, named = rng.integers(50, 100, (2, 2, 9, 1, 3))
+    counts = np.concatenate([rng.integers(1, 50, (2, 9, 1, 3)), named, true], 2)
+    monkeypatch.setattr(benchmark, "DRAWS", 50)
+    often = np.random.default_rng(0).multinomial(9, np.full(9, 1 / 9), 50)
+    values = []
+    for draw in often:
+        right, labelled, there = np.repeat(counts, draw, 1).sum(1).transpose(1, 0, 2)
+        values.append((right / (labelled + there - right)).mean())
+    low, high = benchmark.interval(counts)
+    assert (low, high) == pytest.approx(tuple(np.quantile(values, (0.025, 0.975))))
+    assert benchmark.interval(counts, counts) == pytest.approx((1, 1))
+
+
+def test_a_row_says_what_the_runs_say():
+    row = benchmark.row("box", history("box", 0.4, 0.5, pictures=3), history("full", 0.8, pictures=3))
+    assert row["mean"] == pytest.approx(0.5)
+    assert row["share_of_full"] == pytest.approx(0.625)
+    assert row["interval"] == pytest.approx((0.5, 0.5))
+    assert row["share_interval"] == pytest.approx((0.625, 0.625))
+    assert row["found"] == {"0.5": 0.8, "0.75": 0.5}
+    assert row["found_share_of_full"] == pytest.approx([1, 0.625])
 
 
 def test_a_folder_that_is_missing_is_named(tmp_path):

@@ -204,7 +204,7 @@ def test_naive_teaches_what_the_student_said(few):
     """Without tricks the labels of round two are the answers of the student of round one, pixel by pixel."""
     history = bootstrap(few, "naive", 2, keep=6, cache=False, **QUICK)
     options = Settings(epochs=2, head="linear")
-    run = loop._Run(few, "naive", (), 0, None, 64, None, 6, False, options, "cpu", False)
+    run = loop._Run(few, "naive", (), 0, None, 64, None, False, 6, False, options, "cpu", False)
     answers = run.student(run.first).labels(run.features[0])
     for taught, said in zip(history[1].train_labels, answers, strict=True):
         np.testing.assert_array_equal(taught, said)
