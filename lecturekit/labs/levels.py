@@ -27,9 +27,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import metrics, plots
-from ..datasets.scenes import CLASSES, Scene, multi_hot
+from ..datasets.scenes import CLASSES, Scene
 from ..datasets.scenes.generate import tight_box
 from ..evidence import maps as _maps
+from ..kit.checks import whole
+from ..kit.images import checked_images
 from ..labels.boxes import paint_masks
 from ..labels.label_map import BACKGROUND
 from ..metrics import label_quality
@@ -88,13 +90,8 @@ def as_input(images: Sequence[np.ndarray], side: int = 224) -> Tensor:
         images: uint8 RGB ``(H, W, 3)`` each, at least one; sizes may differ.
         side: in pixels, at least 32.
     """
-    if len(images) == 0:
-        raise ValueError("images must hold at least one picture, got none")
-    for image in images:
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"images must be uint8 RGB (H, W, 3), got {image.dtype} {image.shape}")
-    if not isinstance(side, int) or side < 32:
-        raise ValueError(f"side must be a whole number of at least 32, got {side!r}")
+    images = checked_images(images)
+    side = whole("side", side, 32)
     resized = np.stack([cv2.resize(i, (side, side), interpolation=cv2.INTER_LINEAR) for i in images])
     return (torch.from_numpy(resized).permute(0, 3, 1, 2).float() - MEAN) / STD
 
@@ -107,14 +104,20 @@ def last_features(
 
     Args:
         network: with ``forward_features``, such as ``load_classifier().network``.
-        images, side: as in `as_input`.
+        images: uint8 RGB ``(H, W, 3)`` each, at least one.
+        side: in pixels, at least 32.
         batch: pictures at a time.
     """
     parts = [images[k : k + batch] for k in range(0, max(1, len(images)), batch)]
     return torch.cat([network.forward_features(as_input(part, side)) for part in parts])
 
 
-def train_gap_head(features: Tensor, labels: Sequence[Iterable[int]], steps: int = 100) -> nn.Linear:
+def train_gap_head(
+    features: Tensor,
+    labels: Sequence[Iterable[int]],
+    steps: int = 100,
+    classes: int = len(CLASSES) - 1,
+) -> nn.Linear:
     """A linear layer behind the average pool, trained on image labels: which classes, never where.
 
     Each class is a yes or a no of its own (binary cross-entropy), because a scene has several. All pictures
@@ -122,15 +125,28 @@ def train_gap_head(features: Tensor, labels: Sequence[Iterable[int]], steps: int
 
     Args:
         features: of the training pictures, ``(B, C, h, w)``, from `last_features`.
-        labels: for each of them its classes, numbers of 1..K with K the classes of the scenes.
+        labels: for each of them its classes, numbers of 1..K.
         steps: of AdamW.
+        classes: K, without background; as many as the scenes have unless told otherwise.
 
     Returns:
         C averaged features -> K logits, class c of 1..K in place c - 1.
+
+    Raises:
+        ValueError: labels that are not one a picture or not in 1..K.
+
+    Example:
+        >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[:, :, None, None]
+        >>> head = train_gap_head(features, [{1}, {20}], classes=20)
+        >>> [int(logits.argmax()) + 1 for logits in head(features.mean((2, 3)))]
+        [1, 20]
     """
     if len(features) != len(labels) or len(labels) == 0:
         raise ValueError(f"features and labels must be one a picture, got {len(features)} and {len(labels)}")
-    wanted = torch.from_numpy(np.stack([multi_hot(each) for each in labels])).float()  # (B, K)
+    wanted = torch.zeros(len(labels), whole("classes", classes, 1))  # (B, K)
+    for row, each in zip(wanted, labels, strict=True):
+        for c in each:
+            row[whole("labels", c, 1, classes) - 1] = 1
     average = features.mean((2, 3))
     linear = nn.Linear(average.shape[1], wanted.shape[1])
     nn.init.zeros_(linear.weight)

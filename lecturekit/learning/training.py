@@ -277,7 +277,7 @@ def train(
     weights = _class_weights(class_weights, classes)
     if loss is not None and class_weights is not None:
         raise ValueError("class_weights belong to the cross-entropy; a loss of your own weighs by itself")
-    if loss is None and not (targets.sum((0, 2, 3)) * weights).sum() > 0:
+    if loss is None and not (targets.amax((0, 2, 3)) * weights).any():
         raise ValueError("labels must hold at least one pixel that is not 255 and has a class weight above 0")
     device = pick_device(device)
     training = Training(

@@ -175,7 +175,7 @@ WRONG = {
     "maps": (lambda s, m: levels.run(levels.ARROWS["image label → box"], s, m[:2]), "maps must be"),
     "no_maps": (lambda s, m: levels.run(levels.ARROWS["image label → box"], s), "maps must be"),
     "images": (lambda s, m: levels.as_input([]), "images must hold"),
-    "dtype": (lambda s, m: levels.as_input([s[0].image / 255]), "images must be uint8"),
+    "dtype": (lambda s, m: levels.as_input([s[0].image / 255]), r"images\[0\] must be uint8"),
     "side": (lambda s, m: levels.as_input([s[0].image], 16), "side must be"),
     "labels": (lambda s, m: levels.train_gap_head(torch.ones(2, 3, 1, 1), [{1}]), "one a picture"),
 }
@@ -193,3 +193,17 @@ def test_figure_refuses_what_is_not_on_the_board(board):
         levels.figure(board, "pixels → caption")
     with pytest.raises(ValueError, match=r"scene must lie in 0\.\.5"):
         levels.figure(board, "pixels → box", 6)
+
+
+def test_a_head_for_any_number_of_classes():
+    """Channel c is on where class c is there: the head must find that out for 20 classes."""
+    rng = np.random.default_rng(0)
+    labels = [set(rng.choice(20, 3, replace=False) + 1) for _ in range(60)]
+    features = torch.zeros(60, 20, 2, 2)
+    for row, each in zip(features, labels, strict=True):
+        row[[c - 1 for c in each]] = 1
+    head = levels.train_gap_head(features, labels, steps=200, classes=20)
+    best = head(features.mean((2, 3))).topk(3).indices + 1
+    assert [set(row) for row in best.tolist()] == labels
+    with pytest.raises(ValueError, match=r"labels must be a whole number in 1\.\.20, got 21"):
+        levels.train_gap_head(features, [{21}] * 60, classes=20)

@@ -8,14 +8,18 @@ import subprocess
 import sys
 import textwrap
 import tracemalloc
+import warnings
 from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lecturekit.kit import cache as disk
 from lecturekit.learning import bootstrap as loop
+from lecturekit.learning import recipes
 from lecturekit.learning.bootstrap import bootstrap, objects_found
 from lecturekit.learning.data import BoxAnnotations, Data, scenes_data
 from lecturekit.learning.recipes import RECIPES, first_labels
@@ -28,6 +32,7 @@ from lecturekit.learning.tricks import (
     drop_wrong_class,
     reset_small,
 )
+from lecturekit.pixels.grabcut import grabcut_labels
 
 QUICK = {"side": 64, "epochs": 2, "head": "linear", "device": "cpu"}
 
@@ -255,6 +260,37 @@ def test_a_damaged_file_is_computed_anew(few, own_folder):
         same(bootstrap(few, "naive", 1, seed=9, **QUICK), before)
 
 
+def test_without_a_cache_nothing_is_written_or_read(few, tmp_path, monkeypatch):
+    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
+    monkeypatch.setattr(disk, "read", None)  # whoever reads now fails
+    for recipe in ("grabcut_plus", "mcg_and_grabcut_plus", "naive"):
+        bootstrap(few, recipe, 2, cache=False, **QUICK)
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_rounds_of_another_file_or_with_missing_entries_are_made_anew(few, own_folder):
+    before = bootstrap(few, "naive", 1, seed=21, **QUICK)
+    folder = own_folder / "bootstrap"
+    newest = max(folder.glob("[0-9a-f]*.npz"), key=lambda p: p.stat().st_mtime_ns)
+    with np.load(newest) as content:
+        arrays = dict(content)
+    for short in ({}, {"counts": arrays["counts"]}, arrays | {"quality": arrays["quality"][:0]}):
+        np.savez(newest, **short)
+        with pytest.warns(UserWarning, match="made anew"):
+            same(bootstrap(few, "naive", 1, seed=21, **QUICK), before)
+
+
+def test_rounds_made_with_other_threads_are_not_gone_on_with(few, monkeypatch):
+    bootstrap(few, "naive", 1, seed=22, **QUICK)
+    calls, learn = [], loop.train
+    monkeypatch.setattr(loop, "train", lambda *a, **k: (calls.append(1), learn(*a, **k))[1])
+    bootstrap(few, "naive", 1, seed=22, **QUICK)
+    assert not calls
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    bootstrap(few, "naive", 1, seed=22, **QUICK)
+    assert len(calls) == 1
+
+
 CHILD = """
 import os, sys, time
 import torch
@@ -358,6 +394,67 @@ def test_first_labels_can_be_given(few):
     mine = [np.where(m == 1, 255, m).astype(np.uint8) for m in few.train_masks]
     history = bootstrap(few, "naive", 1, first=mine, cache=False, **QUICK)
     np.testing.assert_array_equal(history[0].train_labels[0], mine[0])
+
+
+def test_labels_are_made_in_batches_and_each_boundary_map_once(few, tmp_path, monkeypatch):
+    """The same labels as picture by picture; two recipes look at one boundary map each."""
+    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
+    monkeypatch.setattr(recipes, "BATCH", 4)
+    seen, edges = [], recipes.boundary_map
+    monkeypatch.setattr(recipes, "boundary_map", lambda image: (seen.append(1), edges(image))[1])
+    found = first_labels("grabcut_plus", few.train)
+    first_labels("grabcut_plus_inner", few.train)
+    assert len(seen) == len(few.train)
+    plain = first_labels("grabcut", few.train)
+    each = zip(few.train.images, few.train.boxes, few.train.classes, strict=True)
+    for k, (image, boxes, classes) in enumerate(each):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            wanted = grabcut_labels(image, boxes, classes, edges(image).astype(np.float32))
+            np.testing.assert_array_equal(plain[k], grabcut_labels(image, boxes, classes))
+        np.testing.assert_array_equal(found[k], wanted)
+
+
+def test_labels_can_be_made_of_smaller_pictures(few):
+    small = few.train.shrunk(16)
+    assert small.sizes == [(16, 16)] * 6
+    np.testing.assert_allclose(small.boxes[0], few.train.boxes[0] / 2)
+    large = first_labels("naive", few.train, side=16, cache=False)
+    for one, two in zip(large, first_labels("naive", small, cache=False), strict=True):
+        np.testing.assert_array_equal(one, np.kron(two, np.ones((2, 2), np.uint8)))
+    assert few.train.shrunk(None) is few.train.shrunk(32) is few.train
+
+
+def test_out_of_fold_probabilities_are_of_students_that_did_not_see_the_picture(few, monkeypatch):
+    plan = dataclasses.replace(RECIPES["box"], folds=2)
+    monkeypatch.setitem(RECIPES, "box", plan)
+    options = Settings(epochs=2, head="linear")
+    run = loop._Run(few, "box", (), 0, None, 64, None, False, 6, False, options, "cpu", False)
+    sizes = few.train.sizes
+    found = list(run.probabilities(run.first, None, sizes))
+    for fold in (0, 1):
+        mine = np.arange(fold, 6, 2)
+        learner = run.student(run.first, np.arange(1 - fold, 6, 2))
+        wanted = learner.probabilities(run.features[0].part(mine))
+        for k, each in zip(mine, wanted, strict=True):
+            np.testing.assert_array_equal(found[k], each)
+    monkeypatch.setattr(recipes, "RECIPES", RECIPES)
+    history = bootstrap(few, "box", 2, cache=False, **QUICK)
+    assert len(history) == 2
+
+
+def test_a_crf_at_test_changes_answers_and_not_students(few):
+    plain, refined = (bootstrap(few, "full", cache=False, crf_at_test=on, **QUICK) for on in (False, True))
+    assert plain[0].fingerprint == refined[0].fingerprint
+    assert plain[0].counts.tolist() != refined[0].counts.tolist()
+    image = np.zeros((24, 24, 3), np.uint8)
+    image[:, 12:] = 255
+    p = np.full((4, 24, 24), 0.05, np.float32)
+    p[0], p[2] = 0.6, 0.3
+    p[0, :, 9:], p[2, :, 9:] = 0.3, 0.6  # three columns too many
+    answer = loop._refined(p, image)
+    assert (answer[:, 12:] == 2).all()
+    assert (answer[:, :12] == 0).mean() > 0.9
 
 
 def test_a_tuning_set_has_no_val_picture(few):

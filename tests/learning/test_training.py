@@ -1,14 +1,12 @@
-"""The student: features computed once, heads, a training that goes on to the same weights after a stop."""
+"""The student: what it learns from labels, and a training that goes on to the same weights after a stop."""
 
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
 from lecturekit.learning import features as frozen
 from lecturekit.learning import training
-from lecturekit.learning.features import features
-from lecturekit.learning.heads import HEADS, make_head
+from lecturekit.learning.heads import HEADS
 from lecturekit.learning.training import Settings, Student, label_shares, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -18,99 +16,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
     return tmp_path
-
-
-def halves(height=48, width=64, seed=0):
-    """A picture, brown on the left and speckled blue on the right, and its mask of 0 and 1."""
-    random = np.random.default_rng(seed)
-    mask = np.zeros((height, width), np.uint8)
-    mask[:, width // 2 :] = 1
-    noise = random.normal(0, 30, (height, width, 3)) * mask[..., None]
-    image = np.where(mask[..., None], (60, 90, 170), (150, 110, 60)) + noise
-    return image.clip(0, 255).astype(np.uint8), mask
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """Features of three small pictures of two sizes, with their masks."""
-    images, masks = zip(halves(), halves(seed=1), halves(64, 48, seed=2), strict=True)
-    return features(list(images), side=64, channels=16, device="cpu", cache=False), list(masks)
-
-
-# --------------------------------------------------------------------------------------------------- features
-
-
-def test_each_picture_has_its_own_cells(small):
-    found, _ = small
-    assert found.cells.tolist() == [[6, 8], [6, 8], [8, 6]]
-    assert found.values.shape == (3, 16, 8, 8)
-    assert found.values.dtype == np.float16
-    assert not found.values[0, :, 6:].any()
-    assert not found.values[2, :, :, 6:].any()
-    assert found.values[0, :, :6].any()
-
-
-def test_the_network_is_frozen_and_reduced_as_the_docstring_says(small):
-    """Cells of the sample have mean 0, uncorrelated channels, and more spread in earlier ones."""
-    found, _ = small
-    cells = [found.values[k, :, :h, :w].reshape(16, -1) for k, (h, w) in enumerate(found.cells)]
-    cells = np.concatenate(cells, 1).astype(float)
-    assert np.abs(cells.mean(1)).max() < 0.02
-    covariance = cells @ cells.T / cells.shape[1]
-    spread = np.diag(covariance)
-    assert (np.diff(spread) <= 1e-2 * spread[0]).all()
-    assert np.abs(covariance - np.diag(spread)).max() < 0.01 * spread[0]
-
-
-def test_features_are_found_again_by_content(own_folder, monkeypatch):
-    image, _ = halves()
-    before = features([image], side=32, channels=4, device="cpu")
-    monkeypatch.setattr(frozen, "load_classifier", None)  # whoever computes now fails
-    again = features([image.copy()], side=32, channels=4, device="cpu")
-    assert again.key == before.key
-    np.testing.assert_array_equal(again.values, before.values)
-    image[0, 0, 0] ^= 1
-    with pytest.raises(TypeError):
-        features([image], side=32, channels=4, device="cpu")
-    assert not [p for p in (own_folder / "features").iterdir() if p.name.startswith(".")]
-
-
-def test_a_damaged_cache_is_computed_anew(own_folder):
-    image, _ = halves()
-    before = np.array(features([image], side=32, channels=4, device="cpu").values)
-    (file,) = (own_folder / "features").glob("*.npy")
-    file.write_bytes(file.read_bytes()[:200])
-    np.testing.assert_array_equal(features([image], side=32, channels=4, device="cpu").values, before)
-
-
-def test_like_uses_the_same_reduction(small):
-    found, _ = small
-    alike = features(found.pictures.images[:1], like=found, device="cpu", cache=False)
-    np.testing.assert_array_equal(alike.matrix, found.matrix)
-    np.testing.assert_allclose(alike.values[0], found.values[0, :, :6, :8], atol=2e-3)
-
-
-@pytest.mark.parametrize(
-    ("images", "error", "word"),
-    [
-        ([], ValueError, "at least one"),
-        ([np.zeros((8, 8, 3))], ValueError, "uint8"),
-        ([np.zeros((8, 8), np.uint8)], ValueError, "RGB"),
-        ([np.zeros((0, 8, 3), np.uint8)], ValueError, "RGB"),
-    ],
-    ids=["none", "floats", "grey", "empty"],
-)
-def test_images_of_another_kind_are_named(images, error, word):
-    with pytest.raises(error, match=word):
-        features(images)
-
-
-def test_a_picture_of_one_colour_gives_finite_features():
-    found = features([np.full((32, 32, 3), 90, np.uint8)], side=32, channels=4, device="cpu", cache=False)
-    assert np.isfinite(found.values).all()
-
-
-# ------------------------------------------------------------------------------------------- labels and heads
 
 
 def test_shares_are_what_a_cell_holds(small):
@@ -134,29 +39,6 @@ def test_the_loss_in_closed_form():
     wanted = -(0.25 * 1 * p[0].log() + 0.5 * 3 * p[1].log()) / (0.25 * 1 + 0.5 * 3)
     found = training.cross_entropy(logits, target, torch.tensor([1.0, 3.0]))
     assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
-
-
-@pytest.mark.parametrize("kind", HEADS)
-def test_heads(kind):
-    x = torch.randn(2, 5, 4, 6, generator=torch.Generator().manual_seed(0))
-    a, b, other = (make_head(kind, 5, 3, hidden=8, seed=s).eval() for s in (1, 1, 2))
-    assert a(x).shape == (2, 3, 4, 6)
-    assert torch.equal(a(x), b(x))
-    assert not torch.equal(a(x), other(x))
-    moved = x.clone()
-    moved[:, :, 0, 0] += 1
-    changed = (a(moved) - a(x)).abs().amax(1)[0] > 1e-6
-    assert changed[0, 0]
-    assert changed.sum() == 1 if kind != "context" else changed.all()
-
-
-def test_context_does_not_count_what_is_beyond_a_picture():
-    head = make_head("context", 5, 3, hidden=8).eval()
-    x = torch.randn(1, 5, 4, 6, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(head(F.pad(x, (0, 9, 0, 9)))[..., :4, :6], head(x))
-
-
-# --------------------------------------------------------------------------------------------------- training
 
 
 QUICK = {"epochs": 8, "lr": 0.02, "batch": 2, "hidden": 16, "device": "cpu"}

@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-#: Neighbours of a pixel: all eight.
-_ROUND = np.ones((3, 3), bool)
-
 
 def depth(mask: np.ndarray) -> np.ndarray:
     """King's moves from each pixel of a mask to the nearest one outside it or beyond the picture."""
@@ -22,15 +19,19 @@ def deepest(mask: np.ndarray) -> tuple[int, int]:
 
 def steps_from(mask: np.ndarray, start: tuple[int, int]) -> np.ndarray:
     """King's moves inside the mask from `start` (row, column) to each pixel; -1 where none lead."""
-    steps = np.where(mask, -1, -2)
-    front = np.zeros_like(mask)
-    front[start] = True
+    steps = np.pad(np.where(mask, -1, -2), 1, constant_values=-2)
+    flat = steps.ravel()
+    width = steps.shape[1]
+    around = np.array([-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1])
+    front = np.array([(start[0] + 1) * width + start[1] + 1])
+    flat[front] = 0
     count = 0
-    while front.any():
-        steps[front] = count
+    while len(front):  # only the newest pixels are looked at, not the picture
         count += 1
-        front = ndimage.binary_dilation(front, _ROUND) & (steps == -1)
-    return np.maximum(steps, -1)
+        near = (front[:, None] + around).ravel()
+        front = np.unique(near[flat[near] == -1])
+        flat[front] = count
+    return np.maximum(steps[1:-1, 1:-1], -1)
 
 
 def stroke(mask: np.ndarray, share: float = 0.7) -> np.ndarray:
