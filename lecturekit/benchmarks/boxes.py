@@ -72,7 +72,7 @@ def run(
     if quick:
         pictures, seeds, rounds = pictures.fewer(60, 40), 1, 2
     file = data_dir() / "benchmarks" / "boxes.md" if out is None else Path(out)
-    options = STUDENT | {"side": SEEN, "label_side": LABEL_SIDE, "crf_at_test": crf_at_test}
+    options: dict[str, Any] = STUDENT | {"side": SEEN, "label_side": LABEL_SIDE, "crf_at_test": crf_at_test}
     runs: dict[str, list[History]] = {}
     text = ""
     for recipe in tqdm([*RECIPES][::-1], desc="recipes"):  # full supervision first: the others are its shares

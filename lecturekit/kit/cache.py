@@ -105,8 +105,11 @@ def damaged(file: Path) -> None:
 
 def checksum(stream: BinaryIO) -> str:
     """Of all bytes of an open file, from its beginning, 32 hexadecimal digits."""
+    digest = hashlib.sha256()
     stream.seek(0)
-    return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+    while part := stream.read(1 << 20):
+        digest.update(part)
+    return digest.hexdigest()[:32]
 
 
 def source_key(*folders: str | os.PathLike[str]) -> str:
@@ -115,13 +118,13 @@ def source_key(*folders: str | os.PathLike[str]) -> str:
     return content_key([path.read_bytes() for path in files])
 
 
-def packed(maps: Sequence[NDArray]) -> NDArray[np.uint8]:
-    """Label maps of any sizes in one row; `unpacked` takes them apart."""
+def packed(maps: Sequence[NDArray]) -> NDArray:
+    """Maps of any sizes and one dtype in one row; `unpacked` takes them apart."""
     return np.concatenate([np.zeros(0, np.uint8), *(one.ravel() for one in maps)])
 
 
-def unpacked(flat: NDArray, shapes: Sequence[tuple[int, int]]) -> list[NDArray[np.uint8]]:
-    """Label maps of these shapes out of one row.
+def unpacked(flat: NDArray, shapes: Sequence[tuple[int, int]]) -> list[NDArray]:
+    """Maps of these shapes out of one row.
 
     Example:
         >>> [m.shape for m in unpacked(packed([np.zeros((2, 3)), np.ones((1, 4))]), [(2, 3), (1, 4)])]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import cv2
 import matplotlib
@@ -23,6 +23,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -77,7 +78,7 @@ ARROWS: dict[str, Arrow] = {
 }
 
 #: GrabCut for pictures of a hundred pixels a side: fewer pixels and one round, a third of the time.
-GRABCUT = {"side": 64, "rounds": 1}
+GRABCUT: dict[str, Any] = {"side": 64, "rounds": 1}
 
 
 # ------------------------------------------------------------------------------------- a head on image labels
@@ -97,9 +98,7 @@ def as_input(images: Sequence[np.ndarray], side: int = 224) -> Tensor:
 
 
 @torch.no_grad()
-def last_features(
-    network: nn.Module, images: Sequence[np.ndarray], side: int = 224, batch: int = 8
-) -> Tensor:
+def last_features(network: Any, images: Sequence[np.ndarray], side: int = 224, batch: int = 8) -> Tensor:
     """The frozen network's last feature maps, ``(B, C, h, w)``; whole pictures, at `side` pixels.
 
     Args:
@@ -184,6 +183,11 @@ class Label:
     boxes: np.ndarray | None = None
     mask: np.ndarray | None = None
 
+    @property
+    def all_boxes(self) -> NDArray[np.int64]:
+        """The boxes, none at the other levels."""
+        return np.zeros((0, 4), np.int64) if self.boxes is None else self.boxes
+
 
 def truth(scene: Scene, level: str) -> Label:
     """The right label of a scene at a level."""
@@ -231,7 +235,7 @@ def pixels_by_grabcut(images: Sequence[np.ndarray], boxes: Sequence[Label]) -> l
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "GrabCut fell back")
-        cuts = grabcut_images(images, [label.boxes for label in boxes], **GRABCUT)
+        cuts = grabcut_images(images, [label.all_boxes for label in boxes], **GRABCUT)
     return [
         Label("pixels", label.classes, mask=_painted(cut.masks, label, image.shape[:2]))
         for image, label, cut in zip(images, boxes, cuts, strict=True)
@@ -239,7 +243,7 @@ def pixels_by_grabcut(images: Sequence[np.ndarray], boxes: Sequence[Label]) -> l
 
 
 def _painted(masks: np.ndarray, label: Label, size: tuple[int, int]) -> np.ndarray:
-    return paint_masks(list(masks), label.boxes, label.classes, size, outside_label=BACKGROUND)
+    return paint_masks(list(masks), label.all_boxes, label.classes, size, outside_label=BACKGROUND)
 
 
 def run(arrow: Arrow, scenes: Sequence[Scene], maps: Tensor | None = None) -> list[Label]:
@@ -256,7 +260,7 @@ def run(arrow: Arrow, scenes: Sequence[Scene], maps: Tensor | None = None) -> li
     if arrow.start == arrow.end:
         return given
     if arrow.end == "image label":
-        return [label_of_classes(np.unique(g.mask) if g.level == "pixels" else g.classes) for g in given]
+        return [label_of_classes(g.classes if g.mask is None else np.unique(g.mask)) for g in given]
     if arrow.start == "pixels":
         return [boxes_of_pixels(scene.mask, scene.instances) for scene in scenes]
     if arrow.start == "image label":
@@ -288,7 +292,7 @@ def best_ious(made: Label, scene: Scene) -> np.ndarray:
     """For each true box the IoU with the best made box of its class, 0 if there is none: ``(N,)``."""
     best = np.zeros(len(scene.boxes))
     for k, (box, c) in enumerate(zip(scene.boxes, scene.classes, strict=True)):
-        of_class = made.boxes[np.array(made.classes) == c] if len(made.classes) else np.zeros((0, 4))
+        of_class = made.all_boxes[np.array(made.classes, int) == c]
         if len(of_class):
             best[k] = metrics.iou(torch.from_numpy(of_class), torch.from_numpy(box)).max().item()
     return best
@@ -333,9 +337,9 @@ def figure(board: Board, name: str = "box → pixels", scene: int = 0) -> Figure
         raise ValueError(f"name must be one of {', '.join(ARROWS)}, got {name!r}")
     if not 0 <= scene < len(board.scenes):
         raise ValueError(f"scene must lie in 0..{len(board.scenes) - 1}, got {scene!r}")
-    with matplotlib.rc_context(plots.STYLE):
+    with matplotlib.rc_context(cast(Any, plots.STYLE)):
         drawing = plt.figure(figsize=(5.0, 4.5))
-        top, bottom = drawing.subfigures(2, 1, height_ratios=(1.25, 1))
+        top, bottom = np.ravel(drawing.subfigures(2, 1, height_ratios=(1.25, 1)))
         _draw_graph(top.subplots(), board, name)
         _draw_steps(bottom.subplots(1, 3), board, ARROWS[name], scene)
     return drawing
@@ -368,7 +372,13 @@ def _draw_graph(axis: Axes, board: Board, chosen: str) -> None:
 
 def _draw_arrow(axis: Axes, arrow: Arrow, value: float, chosen: bool) -> None:
     colour, line = (_STRONG, "-") if arrow.strong else (_WEAK, (0, (3, 1.5)))
-    style = {"arrowstyle": "-|>", "mutation_scale": 13, "color": colour, "linestyle": line, "zorder": 2}
+    style: dict[str, Any] = {
+        "arrowstyle": "-|>",
+        "mutation_scale": 13,
+        "color": colour,
+        "linestyle": line,
+        "zorder": 2,
+    }
     start, end = np.array(_SPOTS[arrow.start]), np.array(_SPOTS[arrow.end])
     if arrow.start == arrow.end:
         side = np.array([0.05, 0.0])
@@ -383,8 +393,8 @@ def _draw_arrow(axis: Axes, arrow: Arrow, value: float, chosen: bool) -> None:
     room = 20 if "box" in (arrow.start, arrow.end) or arrow.start == arrow.end else 45  # points round a name
     axis.add_patch(
         FancyArrowPatch(
-            start,
-            end,
+            tuple(start),
+            tuple(end),
             connectionstyle=f"arc3,rad={bend}",
             shrinkA=room,
             shrinkB=room,
@@ -392,10 +402,18 @@ def _draw_arrow(axis: Axes, arrow: Arrow, value: float, chosen: bool) -> None:
             **style,
         )
     )
-    look = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
+    look: dict[str, Any] = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
     weight = "bold" if chosen else "normal"
     axis.text(
-        *spot, f"{value:.2f}", color=colour, ha="center", va="center", fontweight=weight, bbox=look, zorder=4
+        spot[0],
+        spot[1],
+        f"{value:.2f}",
+        color=colour,
+        ha="center",
+        va="center",
+        fontweight=weight,
+        bbox=look,
+        zorder=4,
     )
 
 
@@ -413,7 +431,7 @@ def draw_label(axis: Axes, image: np.ndarray, label: Label) -> None:
     axis.axis("off")
     shown = image if label.mask is None else plots.label_overlay(image, label.mask)
     axis.imshow(shown, interpolation="nearest")
-    for box, c in zip(label.boxes if label.boxes is not None else (), label.classes, strict=False):
+    for box, c in zip(label.all_boxes, label.classes, strict=False):
         plots.draw_box(axis, box, plots.PALETTE[c])
     if label.level == "image label":
         tag = {"facecolor": "white", "edgecolor": "black", "boxstyle": "round"}

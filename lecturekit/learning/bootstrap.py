@@ -242,7 +242,7 @@ class _Run:
         seen = self.features[0]
         if chosen is not None:
             seen, labels = seen.part(chosen), [labels[k] for k in chosen]
-        options = asdict(self.options) | {"device": self.device, "progress": self.progress}
+        options: dict[str, Any] = asdict(self.options) | {"device": self.device, "progress": self.progress}
         return train(seen, labels, len(self.data.names), seed=self.seed, **options)
 
     def measured(self, student: Student, labels: list[NDArray[np.uint8]]) -> Round:

@@ -152,7 +152,8 @@ def voc_data(root: str | Path, splits: tuple[str, str] = ("train", "val")) -> Da
     """
     parts = []
     for split in splits:
-        pictures = list(VOC(root, split))
+        voc = VOC(root, split)
+        pictures = [voc[k] for k in range(len(voc))]
         boxes, classes = [p.boxes for p in pictures], [p.classes for p in pictures]
         parts += [BoxAnnotations([p.image for p in pictures], boxes, classes), [p.mask for p in pictures]]
     return Data(*parts, VOC_CLASSES)

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,10 +45,10 @@ class Backbone(nn.Module):
     returns ``(B, C, H / 8, W / 8)``.
     """
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Any):  # timm's EfficientNet
         super().__init__()
         self.stem = nn.Sequential(network.conv_stem, network.bn1)
-        self.blocks = network.blocks
+        self.blocks: nn.Sequential = network.blocks
         self.reduce: nn.Module = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ class Backbone(nn.Module):
 
     def _outputs(self, x: Tensor, wanted: tuple[int, ...]) -> Iterator[Tensor]:
         x = self.stem(x)
-        for k, block in enumerate(self.blocks.children()):
+        for k, block in enumerate(self.blocks):
             x = block(x)
             if k in wanted:
                 yield x
@@ -299,9 +300,8 @@ def _reduction(
 def reducing_layer(mean: NDArray[np.float32], matrix: NDArray[np.float32]) -> nn.Conv2d:
     """``(x - mean) @ matrix`` at every cell, as a layer."""
     layer = nn.Conv2d(matrix.shape[0], matrix.shape[1], 1)
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(matrix.T.copy())[:, :, None, None])
-        layer.bias.copy_(torch.from_numpy(-mean @ matrix))
+    weight = torch.from_numpy(matrix.T.copy())[:, :, None, None]
+    layer.load_state_dict({"weight": weight, "bias": torch.from_numpy(-mean @ matrix)})
     return layer
 
 

@@ -32,7 +32,7 @@ SOURCE = disk.source_key(Path(pixels.__file__).parent)
 #: Pictures whose boxes are cut together.
 BATCH = 16
 
-Map = TypeVar("Map", bound=NDArray)
+Map = TypeVar("Map", bound=np.generic)
 #: The boundary maps of all pictures, float32 ``(H, W)`` each, made when they are asked for.
 Edges = Callable[[], Sequence[NDArray[np.float32]]]
 #: Pictures with boxes, and their boundary maps -> labels of each, one after the other, uint8 ``(H, W)``.
@@ -176,7 +176,9 @@ def _edges(annotations: BoxAnnotations, cache: bool, progress: bool) -> list[NDA
     return _kept("edges", annotations, made, cache)
 
 
-def _kept(name: str, annotations: BoxAnnotations, made: Callable[[], list[Map]], cache: bool) -> list[Map]:
+def _kept(
+    name: str, annotations: BoxAnnotations, made: Callable[[], list[NDArray[Map]]], cache: bool
+) -> list[NDArray[Map]]:
     """One map a picture: what an earlier call kept, or what is made now."""
     if not cache:
         return made()
@@ -194,4 +196,5 @@ def resized(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint
     """A label map at another size: each pixel takes the label of the nearest one."""
     if labels.shape == size:
         return labels
-    return cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    large = cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return large.astype(np.uint8, copy=False)

@@ -13,7 +13,7 @@ import io
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -35,66 +35,7 @@ from ..labels.label_map import IGNORE, checked_label_map
 from ..models import load_classifier
 from .features import Backbone, Features, Pictures, reducing_layer
 from .heads import HEADS, make_head
-
-
-class Student:
-    """A trained segmenter: features (pictures, if the whole network was trained) -> classes of pixels.
-
-    Attributes:
-        module: features ``(B, C, h, w)`` -> logits ``(B, K, h, w)``.
-        classes: K, with background.
-        whole: the module takes pictures and not features.
-        offset: subtracted from the logits, ``(K,)``: the calibration (`Settings.tau`).
-    """
-
-    def __init__(self, module: nn.Module, classes: int, whole: bool, offset: Tensor | None = None):
-        self.module = module.eval()
-        self.classes = classes
-        self.whole = whole
-        self.offset = torch.zeros(classes) if offset is None else offset
-
-    @torch.inference_mode()
-    def probabilities(
-        self, features: Features, batch: int = 8, sizes: Sequence[tuple[int, int]] | None = None
-    ) -> Iterator[NDArray[np.float32]]:
-        """For each picture, one after the other, float32 ``(K, H, W)``.
-
-        Args:
-            features: of the pictures, as those of the training.
-            batch: pictures at a time.
-            sizes: height and width, one a picture; None: the pictures' own.
-        """
-        for logits in self._at_sizes(features, batch, sizes):
-            yield logits.softmax(0).cpu().numpy()
-
-    @torch.inference_mode()
-    def labels(self, features: Features) -> list[NDArray[np.uint8]]:
-        """The most probable class of every pixel, uint8 ``(H, W)`` a picture."""
-        return [logits.argmax(0).byte().cpu().numpy() for logits in self._at_sizes(features, 8, None)]
-
-    def _at_sizes(
-        self, features: Features, batch: int, sizes: Sequence[tuple[int, int]] | None
-    ) -> Iterator[Tensor]:
-        sizes = features.pictures.sizes.tolist() if sizes is None else sizes
-        for logits, size in zip(self._logits(features, batch), sizes, strict=True):
-            yield F.interpolate(logits[None].float(), tuple(size), mode="bilinear", align_corners=False)[0]
-
-    def _logits(self, features: Features, batch: int) -> Iterator[Tensor]:
-        """Logits ``(K, h, w)`` of each picture on its own cells. Pictures of one grid go together."""
-        device = next(self.module.parameters()).device
-        source = features.pictures if self.whole else features
-        for start in range(0, len(features), batch):
-            chosen = range(start, min(start + batch, len(features)))
-            grids = {tuple(features.cells[k].tolist()) for k in chosen}
-            for group in [chosen] if len(grids) == 1 else [[k] for k in chosen]:
-                yield from self.module(source.batch(group).to(device)) - self.offset.to(device)[:, None, None]
-
-    def fingerprint(self) -> str:
-        """The same for the same weights, bit for bit."""
-        digest = hashlib.sha256()
-        for name, weight in self.module.state_dict().items():
-            digest.update(name.encode() + weight.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+from .student import Student
 
 
 @dataclass(frozen=True)
@@ -364,7 +305,7 @@ class Training:
         """Train to the end, from the checkpoint on if there is one."""
         options = self.options
         if self.device.type == "cuda":
-            self.module.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+            self.module.to(memory_format=torch.channels_last)
         steps = options.epochs * self.epoch_steps
         optimiser = torch.optim.AdamW(_groups(self.module, options), weight_decay=options.weight_decay)
         schedule = LambdaLR(optimiser, lambda k: _share_of_lr(k, steps))
@@ -480,7 +421,7 @@ def _set_training(module: nn.Module) -> None:
 
 
 @contextmanager
-def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+def _seeded(seed: int, epoch: int, device: torch.device) -> Generator[None]:
     """Random numbers of this epoch alone: a training that goes on draws the same. Others are untouched."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(1_000_003 * seed + epoch)

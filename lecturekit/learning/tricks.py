@@ -114,7 +114,8 @@ def crf_boundaries(
     if (labels == labels.flat[0]).all():
         return labels
     width = theta_alpha * max(labels.shape)
-    return crf.refine(labels, view.image, confidence=confidence, iterations=iterations, theta_alpha=width)
+    options = {"confidence": confidence, "iterations": iterations, "theta_alpha": width}
+    return np.asarray(crf.refine(labels, view.image, **options))
 
 
 #: The tricks of the lecture, in its order.

@@ -13,8 +13,14 @@ def depth(mask: np.ndarray) -> np.ndarray:
 
 def deepest(mask: np.ndarray) -> tuple[int, int]:
     """x and y of the pixel deepest inside a mask; the first in reading order of several."""
-    row, column = np.unravel_index(depth(mask).argmax(), mask.shape)
-    return int(column), int(row)
+    row, column = _largest(depth(mask))
+    return column, row
+
+
+def _largest(values: np.ndarray) -> tuple[int, int]:
+    """Row and column of the largest value, the first in reading order."""
+    row, column = divmod(int(values.argmax()), values.shape[1])
+    return row, column
 
 
 def steps_from(mask: np.ndarray, start: tuple[int, int]) -> np.ndarray:
@@ -48,10 +54,9 @@ def stroke(mask: np.ndarray, share: float = 0.7) -> np.ndarray:
         int64 ``(n, 2)`` of rows and columns, n at least 1, each a neighbour of the one before.
     """
     inside = depth(mask)
-    middle = np.unravel_index(inside.argmax(), mask.shape)
-    one_end = np.unravel_index(steps_from(mask, middle).argmax(), mask.shape)
-    steps = steps_from(mask, one_end)
-    here = np.unravel_index(steps.argmax(), mask.shape)
+    middle = _largest(inside)
+    steps = steps_from(mask, _largest(steps_from(mask, middle)))
+    here = _largest(steps)
     way = [here]
     while steps[here] > 0:
         here = _next(here, steps, inside)
