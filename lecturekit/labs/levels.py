@@ -339,9 +339,9 @@ def figure(board: Board, name: str = "box → pixels", scene: int = 0) -> Figure
         raise ValueError(f"scene must lie in 0..{len(board.scenes) - 1}, got {scene!r}")
     with matplotlib.rc_context(cast(Any, plots.STYLE)):
         drawing = plt.figure(figsize=(5.0, 4.5))
-        top, bottom = np.ravel(drawing.subfigures(2, 1, height_ratios=(1.25, 1)))
-        _draw_graph(top.subplots(), board, name)
-        _draw_steps(bottom.subplots(1, 3), board, ARROWS[name], scene)
+        parts: Any = drawing.subfigures(2, 1, height_ratios=(1.25, 1))
+        _draw_graph(parts[0].subplots(), board, name)
+        _draw_steps(parts[1].subplots(1, 3), board, ARROWS[name], scene)
     return drawing
 
 
