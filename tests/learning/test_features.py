@@ -116,7 +116,7 @@ def test_a_disk_without_room_is_met_before_the_work(own_folder, halves, monkeypa
     usage = namedtuple("Usage", "free")
     monkeypatch.setattr(frozen.shutil, "disk_usage", lambda folder: usage(100))
     monkeypatch.setattr(frozen._Extraction, "rows", None)
-    with pytest.raises(OSError, match=r"features need .* cache=False needs none"):
+    with pytest.raises(OSError, match=r"features need .*cache=False needs none"):
         features([halves()[0]], side=32, device="cpu")
     assert not list((own_folder / "features").iterdir())
 
