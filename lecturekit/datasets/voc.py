@@ -125,8 +125,8 @@ def shrunk(picture: Picture, side: int) -> Picture:
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return Picture(
         picture.name,
-        cv2.resize(picture.image, size, interpolation=cv2.INTER_AREA),
-        cv2.resize(picture.mask, size, interpolation=cv2.INTER_NEAREST_EXACT),
+        np.asarray(cv2.resize(picture.image, size, interpolation=cv2.INTER_AREA), np.uint8),
+        np.asarray(cv2.resize(picture.mask, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8),
         picture.boxes * np.tile(np.divide(size, (width, height)), 2),
         picture.classes,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from errno import ENOLCK, ENOSYS, EOPNOTSUPP
 from pathlib import Path
@@ -25,7 +25,7 @@ PATIENCE = 30
 
 
 @contextmanager
-def locked(path: Path, reading: bool = False) -> Iterator[bool]:
+def locked(path: Path, reading: bool = False) -> Generator[bool]:
     """Nobody else who asks for the lock of `path` has it meanwhile, in this process or another.
 
     The lock is an empty file beside `path`; the operating system frees it when its holder dies.

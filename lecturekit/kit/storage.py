@@ -10,7 +10,7 @@ import secrets
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -98,7 +98,7 @@ def write_atomic(path: str | Path, content: str | bytes) -> Path:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[BinaryIO]:
+def replacing(path: str | Path) -> Generator[BinaryIO]:
     """A new file to write bytes to, which takes the place of `path` once all is written.
 
     It lies beside `path`, reaches the disk, and is renamed over it. After an error it is removed and the old

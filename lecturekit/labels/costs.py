@@ -9,12 +9,14 @@ A mask costs 15 boxes? Measured: 1.3 to 11.4. The claim does not follow.
 from __future__ import annotations
 
 import math
-import numbers
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ..kit.checks import number, whole
+
+_LECTURE_CLASSES = 20
 LECTURE = "FAU lecture Deep Learning, Weakly and Self-supervised Learning, part 1"
 COCO = "Lin et al., Microsoft COCO, ECCV 2014"
 BEARMAN = "Bearman et al., What's the Point, ECCV 2016"
@@ -37,7 +39,8 @@ class Cost:
         source: where the figure stands, or, if it is assumed, what it is made from.
         note: how it was measured, and what it includes.
         kind: the kind of label, a key of `KINDS`.
-        low, high: bounds where the source gives a range, or else the seconds themselves.
+        low: least seconds where the source gives a range, or else None.
+        high: most seconds where the source gives a range, or else None.
         classes: how many classes had to be told apart, where naming them is part of the figure.
         checked: whether checks by others are part of the figure.
         assumed: whether this is our estimate and nobody's measurement.
@@ -98,7 +101,7 @@ COSTS: dict[str, Cost] = {
         LECTURE,
         "approximately, a sample; for other numbers of classes taken as VOC's 20",
         "image_class",
-        classes=20,
+        classes=_LECTURE_CLASSES,
     ),
     "image_class_coco": Cost(
         _worker_seconds(20_000, 328_000 * 8),
@@ -212,7 +215,12 @@ def price(kind: str, costs: Mapping[str, Cost] = COSTS) -> Cost:
         costs: figures of your own, under the same keys, may take the place of `COSTS`.
 
     Raises:
+        TypeError: the kind is no text.
         ValueError: `costs` has none; the text says why or lists what there is.
+
+    Example:
+        >>> price("box_extreme").seconds, price("box_extreme").per
+        (7.0, 'object')
     """
     if not isinstance(kind, str):
         raise TypeError(f"kind must be a text, got {kind!r}")
@@ -223,7 +231,16 @@ def price(kind: str, costs: Mapping[str, Cost] = COSTS) -> Cost:
 
 
 def sources(kind: str, costs: Mapping[str, Cost] = COSTS) -> dict[str, Cost]:
-    """All figures for a kind of label, the one that stands for it first. Errors as for `price`."""
+    """All figures for a kind of label, the one that stands for it first.
+
+    Args:
+        kind: a key of `costs`.
+        costs: as in `price`.
+
+    Raises:
+        TypeError: the kind is no text.
+        ValueError: `costs` has none.
+    """
     first = price(kind, costs)
     others = {key: cost for key, cost in costs.items() if cost.kind == kind and key != kind}
     return {kind: first} | others
@@ -235,11 +252,17 @@ def how_many(budget_hours: float, kind: str, costs: Mapping[str, Cost] = COSTS) 
     Args:
         budget_hours: at least 0.
         kind: a key of `costs`.
+        costs: as in `price`.
 
     Raises:
-        TypeError, ValueError: for a budget that is no number of hours, or a kind without a price.
+        TypeError: the kind is no text.
+        ValueError: a budget that is no number of hours, or a kind without a price.
+
+    Example:
+        >>> how_many(10, "outline")
+        454
     """
-    seconds = Fraction(str(_number("budget_hours", budget_hours))) * 3600
+    seconds = Fraction(str(number("budget_hours", budget_hours, 0))) * 3600
     return math.floor(seconds / Fraction(str(price(kind, costs).seconds)))
 
 
@@ -247,8 +270,14 @@ def naming_seconds(classes: int) -> float:
     """Seconds to say which of so many classes are in an image.
 
     Derived: the lecture's 20 s taken as VOC's 20 classes asked for one by one, so 1 s a class.
+
+    Args:
+        classes: how many, at least 1.
+
+    Raises:
+        ValueError: another number.
     """
-    return COSTS["image_class"].seconds * _number("classes", classes, 1) / COSTS["image_class"].classes
+    return COSTS["image_class"].seconds * number("classes", classes, 1) / _LECTURE_CLASSES
 
 
 def seconds_an_image(cost: Cost, objects: float, classes: int) -> tuple[float, float, float]:
@@ -258,16 +287,21 @@ def seconds_an_image(cost: Cost, objects: float, classes: int) -> tuple[float, f
     the naming of so many classes is brought to another number of classes with `naming_seconds`.
 
     Args:
+        cost: of one label.
         objects: objects an image, on average, at least 0.
         classes: how many classes are asked for, at least 1.
+
+    Raises:
+        ValueError: another number.
     """
-    objects, naming = _number("objects", objects), naming_seconds(classes)
+    objects, naming = number("objects", objects, 0), naming_seconds(classes)
     many, extra = 1.0, 0.0
     if cost.per == "object":
         many, extra = objects, naming
     elif cost.classes:
         extra = naming - naming_seconds(cost.classes)
-    return tuple(max(0.0, many * s + extra) for s in (cost.seconds, *cost.range))
+    low, high = cost.range
+    return max(0.0, many * cost.seconds + extra), max(0.0, many * low + extra), max(0.0, many * high + extra)
 
 
 @dataclass(frozen=True)
@@ -275,7 +309,9 @@ class Estimate:
     """Hours of work on a data set: expected, and the least and most that the sources allow.
 
     Attributes:
-        hours, low, high: totals.
+        hours: expected in all.
+        low: with the cheapest source of each kind.
+        high: with the dearest source of each kind.
         parts: hours of each kind of label.
     """
 
@@ -287,7 +323,7 @@ class Estimate:
     @property
     def person_years(self) -> tuple[float, float, float]:
         """Expected, least and most, in years of `HOURS_A_YEAR`."""
-        return tuple(h / HOURS_A_YEAR for h in (self.hours, self.low, self.high))
+        return self.hours / HOURS_A_YEAR, self.low / HOURS_A_YEAR, self.high / HOURS_A_YEAR
 
 
 def estimate(
@@ -317,16 +353,21 @@ def estimate(
         Its `low` and `high` take the cheapest and the dearest source of each kind.
 
     Raises:
-        TypeError, ValueError: naming the argument that is out of its range, or a kind without a price.
+        TypeError: a kind that is no text.
+        ValueError: naming the argument that is out of its range, or a kind without a price.
+
+    Example:
+        >>> boxes = estimate(1000, {"box_extreme": 1.0}, objects=2.5, classes=20)
+        >>> round(boxes.hours, 1)
+        10.4
     """
-    for name, value in (("images", images), ("votes", votes)):
-        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    images = whole("images", images, 1)
+    votes = whole("votes", votes, 1)
     if not shares:
         raise ValueError("shares must name at least one kind of label, got none")
     totals = {}
     for kind, share in shares.items():
-        hours = images * votes * _number(f"shares[{kind!r}]", share, 0, 1) / 3600
+        hours = images * votes * number(f"shares[{kind!r}]", share, 0, 1) / 3600
         totals[kind] = [hours * s for s in _spread(kind, objects, classes, review, costs)]
     expected, low, high = (sum(column) for column in zip(*totals.values(), strict=True))
     return Estimate(expected, low, high, {kind: total[0] for kind, total in totals.items()})
@@ -368,7 +409,8 @@ class Audit:
     Attributes:
         claim: as it was made.
         times: the ratio that it states.
-        low, high: the least and the largest ratio between measured times.
+        low: the least ratio between measured times.
+        high: the largest ratio between measured times.
         ratios: keys of `COSTS` for the dear and the cheap label, and the ratio of their seconds.
     """
 
@@ -395,6 +437,10 @@ def audit(claim: str, costs: Mapping[str, Cost] = COSTS) -> Audit:
     Each source's time for the one label is divided by each source's time for the other, where both are per
     object or both are per image; assumed costs do not count.
 
+    Args:
+        claim: "a ... costs ... ...s".
+        costs: as in `price`.
+
     Raises:
         TypeError: the claim is no text.
         ValueError: it cannot be read (its words must be keys of `WORDS`), or no two sources compare.
@@ -404,7 +450,7 @@ def audit(claim: str, costs: Mapping[str, Cost] = COSTS) -> Audit:
     match = _CLAIM.fullmatch(claim.strip().rstrip(".").lower())
     if not match:
         raise ValueError(f"claim must be like 'a mask costs 15 boxes', got {claim!r}")
-    times = 1.0 if match["times"].isalpha() else _number("the claim's number", float(match["times"]))
+    times = 1.0 if match["times"].isalpha() else number("the claim's number", float(match["times"]), 0)
     dear, cheap = (_measured(match[side], costs) for side in ("dear", "cheap"))
     pairs = [(a, b) for a in dear for b in cheap if costs[a].per == costs[b].per and a != b]
     if not pairs:
@@ -421,11 +467,3 @@ def _measured(word: str, costs: Mapping[str, Cost]) -> list[str]:
     if word not in WORDS:
         raise ValueError(f"the claim's word {word!r} must be one of {', '.join(WORDS)}")
     return [key for kind in WORDS[word] for key, cost in sources(kind, costs).items() if not cost.assumed]
-
-
-def _number(name: str, value: object, low: float = 0, high: float = math.inf) -> float:
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not (low <= value <= high and math.isfinite(value)):
-        raise ValueError(f"{name} must be a finite number of {low}..{high}, got {value}")
-    return value

@@ -215,12 +215,12 @@ def union_rle(outlines: Sequence[Sequence], size: Sequence[int]) -> list[int]:
         size: height and width of the picture.
     """
     size = checked_size(size)
-    rings = [np.array(outline, float) for outline in outlines]
-    box = _pixels_round(np.concatenate(rings), size)
-    mask = np.zeros((box[3] - box[1], box[2] - box[0]), bool)
-    for ring in rings:
-        mask |= _polygon_mask(ring, box)
-    return _patch_runs(box, mask, size)
+    spans = []
+    for outline in outlines:
+        ring = np.array(outline, float)
+        box = _pixels_round(ring, size)
+        spans.append(_spans_down(box, _polygon_mask(ring, box), size[0]))
+    return _runs_of(np.concatenate(spans), size)
 
 
 def encode_rle(mask: ArrayLike) -> list[int]:
@@ -239,7 +239,8 @@ def encode_rle(mask: ArrayLike) -> list[int]:
     mask = np.asarray(mask)
     if mask.dtype != bool or mask.ndim != 2 or mask.size == 0:
         raise ValueError(f"mask must be bool (H, W), got {mask.dtype} {mask.shape}")
-    return _patch_runs((0, 0, mask.shape[1], mask.shape[0]), mask, mask.shape)
+    height, width = mask.shape
+    return _runs_of(_spans_down((0, 0, width, height), mask, height), (height, width))
 
 
 def decode_rle(counts: Sequence[int], size: Sequence[int]) -> NDArray[np.bool_]:
@@ -307,17 +308,20 @@ def _tightened(box: _Box, mask: NDArray[np.bool_]) -> tuple[_Box, NDArray[np.boo
     return (box[0] + x0, box[1] + y0, box[0] + x1, box[1] + y1), mask[y0:y1, x0:x1]
 
 
-def _patch_runs(box: _Box, mask: NDArray[np.bool_], size: tuple[int, ...]) -> list[int]:
-    """Runs of a picture of which a patch is all that is marked."""
+def _spans_down(box: _Box, mask: NDArray[np.bool_], height: int) -> NDArray[np.int64]:
+    """Where the marked stretches of a patch's columns begin and end, ``(n, 2)``, counted as runs are."""
     edges = np.diff(np.pad(mask.T, ((0, 0), (1, 1))).astype(np.int8), axis=1)  # (w, h + 1)
-    first, last = (
-        (columns + box[0]) * size[0] + rows + box[1]
-        for columns, rows in (np.nonzero(edges == 1), np.nonzero(edges == -1))
-    )
-    # A run that reaches a column's end goes on at the next one's top.
-    broken = first[1:] != last[:-1]
-    first = first[np.concatenate([[True], broken])[: len(first)]]
-    last = last[np.concatenate([broken, [True]])[: len(last)]]
+    ends = (np.nonzero(edges == rise) for rise in (1, -1))
+    return np.stack([(columns + box[0]) * height + rows + box[1] for columns, rows in ends], 1)
+
+
+def _runs_of(spans: NDArray[np.int64], size: tuple[int, int]) -> list[int]:
+    """Runs of a picture in which just these stretches are marked; they may overlap."""
+    spans = spans[np.argsort(spans[:, 0])]
+    first, last = spans[:, 0], np.maximum.accumulate(spans[:, 1])
+    apart = first[1:] > last[:-1]  # else they touch, as at the foot of one column and the head of the next
+    first = first[np.concatenate([[True], apart])[: len(first)]]
+    last = last[np.concatenate([apart, [True]])[: len(last)]]
     borders = np.stack([first, last], 1).ravel()
     runs = np.diff(np.concatenate([[0], borders, [size[0] * size[1]]])).tolist()
     return runs[:-1] if len(runs) > 1 and runs[-1] == 0 else runs
@@ -448,7 +452,10 @@ def _checked_counts(counts: object, pixels: int) -> list[int]:
     if not isinstance(counts, list | tuple) or not 1 <= len(counts) <= pixels + 1:
         met = f"{len(counts)} of them" if isinstance(counts, list | tuple) else shortened(counts)
         raise ValueError(f"counts must be a list of 1 to {pixels + 1} lengths of runs, got {met}")
-    clean = [whole("a run's length", count, 0, pixels) for count in counts]
+    if all(type(count) is int and 0 <= count <= pixels for count in counts):  # nearly always, and soon seen
+        clean = list(counts)
+    else:
+        clean = [whole("a run's length", count, 0, pixels) for count in counts]
     if sum(clean) != pixels:
         raise ValueError(f"counts must add up to the picture's {pixels} pixels, got {sum(clean)}")
     return clean

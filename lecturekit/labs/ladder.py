@@ -12,12 +12,15 @@ import numbers
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, cast
 
 import matplotlib
+import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
+from torch import Tensor
 
 from ..kit import records
 from ..kit.checks import number, shortened
@@ -69,7 +72,7 @@ class Row:
 
 def _number(name: str, value: object, most: float) -> float:
     """`value` as a float; a NumPy number or a tensor of one element will do, a bool or a text will not."""
-    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+    if isinstance(value, np.generic | np.ndarray | Tensor) and value.ndim == 0:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {shortened(value)}")
@@ -152,7 +155,7 @@ def _load(writable: bool = True) -> list[Row]:
     return sound
 
 
-def _row(entry: object) -> Row | None:
+def _row(entry: Any) -> Row | None:
     """The row that a JSON object describes, or None; what later versions may add to it is left out."""
     try:
         return Row(**{f.name: entry[f.name] for f in fields(Row)})
@@ -170,7 +173,7 @@ def plot(rows: Sequence[Row] | None = None) -> Figure:
     `rows` are those of :func:`table` unless given. Labels without cost stand at the left edge, at 0 s.
     """
     rows = table() if rows is None else rows
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(cast(Any, STYLE)):
         figure, axis = plt.subplots(figsize=(7.5, 4.2))
         _draw_axes(axis, rows)
         for k, measure in enumerate(measures(rows)):

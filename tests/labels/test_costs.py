@@ -140,11 +140,11 @@ def test_how_many_is_the_most_that_the_hours_pay_for(hours, kind):
 @pytest.mark.parametrize(
     ("hours", "kind", "error", "text"),
     [
-        (-1, "click", ValueError, "budget_hours must be a finite number of 0"),
+        (-1, "click", ValueError, "budget_hours must be a number of at least 0"),
         (math.nan, "click", ValueError, "budget_hours"),
         (math.inf, "click", ValueError, "budget_hours"),
-        ("ten", "click", TypeError, "budget_hours must be a number, got 'ten'"),
-        (True, "click", TypeError, "budget_hours must be a number"),
+        ("ten", "click", ValueError, "budget_hours must be a number of at least 0, got 'ten'"),
+        (True, "click", ValueError, "budget_hours must be a number"),
         (1, "polygon", ValueError, "kind 'polygon' has no price: it must be one of image_class"),
         (1, "caption", ValueError, "none of our sources measured"),
         (1, 3, TypeError, "kind must be a text, got 3"),
@@ -227,12 +227,12 @@ def test_estimates_lie_between_their_bounds_and_grow(images, shares, objects, cl
         ({"images": 1.5}, ValueError, "images must be a whole number"),
         ({"votes": 0}, ValueError, "votes must be a whole number"),
         ({"shares": {}}, ValueError, "shares must name at least one kind"),
-        ({"shares": {"click": 1.5}}, ValueError, r"shares\['click'\] must be a finite number of 0..1"),
-        ({"shares": {"click": "all"}}, TypeError, r"shares\['click'\] must be a number"),
+        ({"shares": {"click": 1.5}}, ValueError, r"shares\['click'\] must be a number in 0..1"),
+        ({"shares": {"click": "all"}}, ValueError, r"shares\['click'\] must be a number"),
         ({"shares": {"caption": 1}}, ValueError, "'caption' has no price"),
-        ({"objects": -1}, ValueError, "objects must be a finite number"),
-        ({"objects": math.nan}, ValueError, "objects must be a finite number"),
-        ({"classes": 0}, ValueError, "classes must be a finite number of 1"),
+        ({"objects": -1}, ValueError, "objects must be a number of at least 0"),
+        ({"objects": math.nan}, ValueError, "objects must be a number of at least 0"),
+        ({"classes": 0}, ValueError, "classes must be a number of at least 1"),
     ],
 )
 def test_bad_data_sets_are_refused(change, error, text):

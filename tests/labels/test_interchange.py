@@ -351,7 +351,10 @@ BAD_COCO = {
         coco({}) | {"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]},
         "different names",
     ),
-    "name no text": (coco({}) | {"categories": [{"id": 90, "name": {}}]}, "different names"),
+    "name no text": (
+        coco({}) | {"categories": [{"id": 90, "name": {}}]},
+        r"categories\[0\]: a class must be",
+    ),
     "no categories": (coco({}) | {"categories": []}, "different names"),
     "unknown image": (coco({"image_id": 8}), r"annotations\[0\]: image_id must be one"),
     "image a dict": (coco({"image_id": {}}), "image_id must be one"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +107,7 @@ class Sieve:
         self._notes: Counter[str] = Counter()
 
     @contextmanager
-    def entry(self, place: str) -> Iterator[None]:
+    def entry(self, place: str) -> Generator[None]:
         """What is wrong inside is about this place; where errors are skipped, the block ends early."""
         self._place.append(place)
         try:
@@ -133,7 +133,7 @@ class Sieve:
 
 
 @contextmanager
-def naming(where: str) -> Iterator[None]:
+def naming(where: str) -> Generator[None]:
     """A complaint from inside gets the place in front."""
     try:
         yield
@@ -221,6 +221,14 @@ def checked_names(classes: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
+def checked_name(name: object) -> str:
+    """The name of a class without blanks round it, or ``ValueError``."""
+    name = name.strip() if isinstance(name, str) else name
+    if not isinstance(name, str) or not _is_name(name):
+        raise ValueError(f"a class must be a text of 1 to 100 letters, got {shortened(name)}")
+    return name
+
+
 def _is_name(name: object) -> bool:
     return isinstance(name, str) and name.strip() == name and 1 <= len(name) <= 100 and name.isprintable()
 
@@ -270,9 +278,8 @@ def union(rings: list[list], size: tuple[int, int], budget: PixelBudget) -> dict
     """The keys of one polygon as it is, of several (checked) ones as the mask of what any of them covers."""
     if len(rings) == 1:
         return {"kind": "polygon", "points": rings[0]}
-    points = np.concatenate(rings)
-    (x0, y0), (x1, y1) = points.min(0).tolist(), points.max(0).tolist()
-    budget.spend(round(len(rings) * (x1 - x0 + 1) * (y1 - y0 + 1)))
+    for ring in rings:
+        budget.spend(round(np.prod(np.ptp(ring, axis=0) + 1)))
     return {"kind": "mask", "size": list(size), "counts": shapes.union_rle(rings, size)}
 
 

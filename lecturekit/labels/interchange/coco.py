@@ -19,6 +19,7 @@ from ._common import (
     Read,
     Sieve,
     about,
+    checked_name,
     checked_names,
     checked_picture,
     clipped,
@@ -207,7 +208,7 @@ def _classes(categories: Entries, annotations: list, sieve: Sieve) -> tuple[tupl
             sieve.note(f"the category {shortened(name)} is only the name of a group of others")
             continue
         with sieve.entry(f"categories[{place}]"):
-            name = checked_names([name.strip() if isinstance(name, str) else name])[0]
+            name = checked_name(name)
             if name in names:
                 raise ValueError(f"classes must be different names, got {shortened(name)} more than once")
             names[name] = key

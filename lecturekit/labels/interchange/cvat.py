@@ -110,7 +110,7 @@ def read_cvat(
             raise ValueError("XML must be CVAT's for images, got tracks of a video")
         names = checked_names(classes) if classes is not None else _names(root, images)
         for k, image in enumerate(images):
-            with sieve.entry(f"image {image.get('id', k)[:20]}"):
+            with sieve.entry(f"image {image.get('id', str(k))[:20]}"):
                 pictures.append(_picture(image, names, sieve))
         return Read(pictures, names, sieve)
 

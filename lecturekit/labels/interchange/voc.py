@@ -275,7 +275,10 @@ def _ring(polygon: Element, size: tuple[int, int]) -> list[list[float]]:
 
 
 def _same(found: Pair, made: Pair) -> bool:
-    return all(np.array_equal(a, b) if b is not None else a is None for a, b in zip(found, made, strict=True))
+    return all(
+        a is None and b is None if a is None or b is None else np.array_equal(a, b)
+        for a, b in zip(found, made, strict=True)
+    )
 
 
 def _text(element: Element, path: str) -> str:

@@ -274,7 +274,7 @@ class _Reader:
             raise ValueError("the picture must be there to tell its size, or sizes be given, got neither")
         size = shapes.checked_size(size)
         kept = own_picture(own, size, self.names)
-        if kept and text == _text(kept, own.get("outlines") is True):
+        if kept and isinstance(own, dict) and text == _text(kept, own.get("outlines") is True):
             return kept
         labels = []
         for k, line in enumerate(text.splitlines(), 1):
