@@ -1,42 +1,25 @@
 // The browser's half of a quiz: it shows questions, sends choices to the kernel and shows the marks it gets back.
 
+import { element, focusable, listen } from "../widgets/js/dom.js";
+
 let counter = 0; // radio buttons of one question share a name, which no other question on the page may have
 
 /** Text with `code` between backticks, as nodes (never as HTML, so nothing in a text is markup). */
 function textNodes(text) {
-  return text.split(/`([^`\n]+)`/).map((part, i) => {
-    if (i % 2 === 0) return document.createTextNode(part);
-    const code = document.createElement("code");
-    code.textContent = part;
-    return code;
-  });
-}
-
-function element(tag, children = [], properties = {}) {
-  const node = Object.assign(document.createElement(tag), properties);
-  node.append(...children);
-  return node;
-}
-
-/** Without this, JupyterLab takes letters typed on a focused control as commands and edits the notebook. */
-function keepKeys(node) {
-  node.dataset.lmSuppressShortcuts = "true";
-  return node;
+  return text.split(/`([^`\n]+)`/).map((part, i) => (i % 2 === 0 ? part : element("code", {}, part)));
 }
 
 function renderOption(question, text, group) {
-  const type = question.multiple ? "checkbox" : "radio";
-  const input = keepKeys(element("input", [], { type, name: group }));
-  return { input, label: element("label", [input, ...textNodes(text)]) };
+  const input = focusable("input", { type: question.multiple ? "checkbox" : "radio", name: group });
+  return { input, label: element("label", {}, input, ...textNodes(text)) };
 }
 
 function renderQuestion(model, question, index) {
   const group = `lk-quiz-${counter++}`;
   const options = question.options.map((text) => renderOption(question, text, group));
-  const button = keepKeys(element("button", ["Check"], { type: "button" }));
-  const feedback = element("div", [], { className: "lk-feedback" });
-  feedback.setAttribute("role", "status"); // a live region: screen readers speak what appears in it
-  button.setAttribute("aria-label", `Check question ${index + 1}`);
+  const button = focusable("button", { type: "button", "aria-label": `Check question ${index + 1}` }, "Check");
+  // A live region: screen readers speak what appears in it.
+  const feedback = element("div", { className: "lk-feedback", role: "status" });
   button.addEventListener("click", () => {
     const picked = options.flatMap(({ input }, i) => (input.checked ? [i] : []));
     const chosen = [...model.get("chosen")]; // a new list, or the change would not be seen
@@ -47,19 +30,19 @@ function renderQuestion(model, question, index) {
     model.set("chosen", chosen);
     model.save_changes();
   });
-  const legend = element("legend", [`Question ${index + 1}. `, ...textNodes(question.text)]);
-  if (question.multiple) legend.append(" (several may be right)");
-  const fieldset = element("fieldset", [legend, ...options.map(({ label }) => label), button, feedback]);
+  const several = question.multiple ? [" (several may be right)"] : [];
+  const legend = element("legend", {}, `Question ${index + 1}. `, ...textNodes(question.text), ...several);
+  const fieldset = element("fieldset", {}, legend, ...options.map(({ label }) => label), button, feedback);
   return { fieldset, feedback };
 }
 
 function showMark(mark, question, feedback) {
   feedback.replaceChildren();
   if (!mark) return;
-  feedback.append(element("p", [element("strong", [mark.summary])]));
+  feedback.append(element("p", {}, element("strong", {}, mark.summary)));
   for (const [option, text] of mark.feedback) {
     const quoted = mark.feedback.length > 1 ? [...textNodes(question.options[option]), ": "] : [];
-    feedback.append(element("p", [...quoted, ...textNodes(text)]));
+    feedback.append(element("p", {}, ...quoted, ...textNodes(text)));
   }
 }
 
@@ -68,11 +51,10 @@ function render({ model, el }) {
   const shown = questions.map((question, i) => renderQuestion(model, question, i));
   const update = () =>
     shown.forEach(({ feedback }, i) => showMark(model.get("marks")[i], questions[i], feedback));
-  model.on("change:marks", update);
   update();
-  el.classList.add("lk-quiz");
+  el.classList.add("lk-quiz", "lk-theme");
   el.append(...shown.map(({ fieldset }) => fieldset));
-  return () => model.off("change:marks", update);
+  return listen(model, { "change:marks": update });
 }
 
 export default { render };

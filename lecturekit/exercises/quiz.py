@@ -29,6 +29,7 @@ import anywidget
 import traitlets
 
 from lecturekit.exercises._render import inline_html
+from lecturekit.kit.javascript import joined
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ class Quiz:
 class QuizWidget(anywidget.AnyWidget):
     """Radio buttons or check boxes, a button to check, and the feedback; labelled, and worked by keyboard."""
 
-    _esm = Path(__file__).with_name("quiz.js")
-    _css = Path(__file__).with_name("quiz.css")
+    _esm = joined(Path(__file__).with_name("quiz.js"))
+    _css = joined(Path(__file__).with_name("quiz.css"))
     questions = traitlets.List().tag(
         sync=True
     )  #: text, options and kind of each question, without the answers

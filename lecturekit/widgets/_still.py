@@ -1,6 +1,11 @@
-"""What a widget leaves on pages where no kernel runs: a still picture, or a table, with its words."""
+"""What all widgets need: where their JavaScript is, and their form on pages where no kernel runs."""
 
 from __future__ import annotations
+
+from pathlib import Path
+
+#: The modules and style sheets of the widgets, which `kit.javascript.joined` puts together.
+JS = Path(__file__).with_name("js")
 
 
 def with_still(

@@ -32,11 +32,12 @@ from matplotlib.patches import Patch, Polygon
 from PIL import Image
 
 from lecturekit.kit.images import checked_image, encoded, html_image
+from lecturekit.kit.javascript import joined
 from lecturekit.kit.storage import is_temporary
 from lecturekit.labels import shapes
 from lecturekit.plots import PALETTE, rendered
 from lecturekit.widgets._label_file import LabelFile, checked_record, living, merge, sift
-from lecturekit.widgets._still import with_still
+from lecturekit.widgets._still import JS, with_still
 
 #: The kinds of label and the tools that draw them; an image's class is ticked, not drawn.
 TOOLS: dict[str, tuple[str, ...]] = {
@@ -74,6 +75,7 @@ class Annotator(anywidget.AnyWidget):
             labels again. None makes one from the picture and the classes.
         kinds: which kinds of label can be drawn, of `shapes.KINDS`; None for all.
         labels: labels to start with, as in `shapes`; what the reader made of them before counts for more.
+        timed: bring the picture into view, and show the clock that runs from then on.
 
     Raises:
         TypeError, ValueError: naming the argument that does not fit; also where the key already names
@@ -87,8 +89,8 @@ class Annotator(anywidget.AnyWidget):
         width: of scribble, brush and eraser, in pixels of the picture.
     """
 
-    _esm = Path(__file__).with_name("annotator.js")
-    _css = Path(__file__).with_name("annotator.css")
+    _esm = joined(JS / "annotator.js")
+    _css = joined(JS / "annotator.css")
 
     _size = t.List().tag(sync=True)
     _image = t.Bytes().tag(sync=True)
@@ -99,6 +101,7 @@ class Annotator(anywidget.AnyWidget):
     _records = t.List().tag(sync=True)
     _saved = t.Dict().tag(sync=True)
     _note = t.Unicode().tag(sync=True)
+    _timed = t.Bool(False).tag(sync=True)
 
     tool = t.Unicode().tag(sync=True)
     class_index = t.Int(1).tag(sync=True)
@@ -112,6 +115,7 @@ class Annotator(anywidget.AnyWidget):
         key: str | None = None,
         kinds: Sequence[str] | None = None,
         labels: Sequence[dict] | None = None,
+        timed: bool = False,
     ):
         self._picture, self._names = _checked_image(image), _checked_classes(classes)
         self._shape = self._picture.shape[:2]
@@ -127,6 +131,7 @@ class Annotator(anywidget.AnyWidget):
             _classes=[[name, colour_of(k)] for k, name in enumerate(self._names, 1)],
             _tools=[HANDS[0], *drawing, *HANDS[1:]],
             _ticks="image_class" in kinds,
+            _timed=bool(timed),
             _place=hashlib.sha256(str(self._file.path).encode()).hexdigest()[:16],
             _records=self._known,
             _note=note,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import anywidget
@@ -21,8 +20,9 @@ import traitlets as t
 
 from lecturekit import plots
 from lecturekit.kit.images import encoded, html_image
+from lecturekit.kit.javascript import joined
 from lecturekit.labels.boxes import clip_boxes
-from lecturekit.widgets._still import with_still
+from lecturekit.widgets._still import JS, with_still
 
 
 class Drawn(NamedTuple):
@@ -78,14 +78,15 @@ class BoxLab(anywidget.AnyWidget):
         TypeError, ValueError: a control, a value or a box of another kind, naming it.
     """
 
-    _esm = Path(__file__).with_name("box_lab.js")
-    _css = Path(__file__).with_name("box_lab.css")
+    _esm = joined(JS / "box_lab.js")
+    _css = joined(JS / "box_lab.css")
 
     _controls = t.List().tag(sync=True)
     _size = t.List().tag(sync=True)
     _picture = t.Bytes().tag(sync=True)
     _asked = t.Int(0).tag(sync=True)
     _answered = t.Int(0).tag(sync=True)
+    _trouble = t.Unicode().tag(sync=True)
     values = t.Dict().tag(sync=True)
     box = t.List().tag(sync=True)
     words = t.Unicode().tag(sync=True)
@@ -136,11 +137,13 @@ class BoxLab(anywidget.AnyWidget):
         try:
             drawn = self._draw(*([tuple(self.box)] if self.box else []), **self.values)
             with self.hold_sync():
-                self._drawn, self.words, self._picture = (
-                    drawn,
-                    drawn.words,
-                    encoded(drawn.picture, compress_level=1),
-                )
+                self._drawn = drawn
+                self._picture = encoded(drawn.picture, compress_level=1)
+                self.words = drawn.words
+                self._trouble = ""
+        except Exception as error:  # whatever a reader's own function may raise, the page should say so
+            self._trouble = f"The picture could not be drawn anew: {type(error).__name__}: {error}"
+            raise
         finally:
             self._answered = self._asked
 

@@ -13,7 +13,6 @@ import io
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import anywidget
 import matplotlib
@@ -31,7 +30,8 @@ from lecturekit import plots
 from lecturekit.evidence import cam
 from lecturekit.evidence.maps import UPSAMPLING, box_from_map, upsample
 from lecturekit.kit.images import checked_image, encoded, html_image
-from lecturekit.widgets._still import with_still
+from lecturekit.kit.javascript import joined
+from lecturekit.widgets._still import JS, with_still
 
 #: Colour maps by name: what the reader sees in the list, and whether it is for signed evidence (zero in the
 #: middle) or for evidence for the class alone (zero at the dark end). All are safe for colour-blind readers.
@@ -97,8 +97,8 @@ class CamExplorer(anywidget.AnyWidget):
     The attributes of `ExplorerState` can be read and set at any time; `state` gives all of them.
     """
 
-    _esm = Path(__file__).with_name("cam_explorer.js")
-    _css = Path(__file__).with_name("cam_explorer.css")
+    _esm = joined(JS / "cam_explorer.js")
+    _css = joined(JS / "cam_explorer.css")
 
     _size = t.List().tag(sync=True)
     _image = t.Bytes().tag(sync=True)

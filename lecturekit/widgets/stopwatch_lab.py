@@ -1,7 +1,7 @@
 """The stopwatch lab: ten pictures, one kind of label after the other, each in an annotator of its own.
 
-The annotator's stopwatch starts when its picture is painted, so only one is shown at a time. What becomes of
-the labels is in `lecturekit.labs.stopwatch`.
+The annotator's stopwatch starts when its picture is wholly in view, so only one is shown at a time. What
+becomes of the labels is in `lecturekit.labs.stopwatch`.
 """
 
 from __future__ import annotations
@@ -9,27 +9,32 @@ from __future__ import annotations
 from pathlib import Path
 
 import anywidget
+import cv2
+import numpy as np
 import traitlets as t
 from ipywidgets import VBox
 
 from lecturekit.kit import storage
 from lecturekit.kit.images import encoded, html_image
+from lecturekit.kit.javascript import joined
 from lecturekit.labs import stopwatch
 from lecturekit.labs.stopwatch import CLASSES, FIRST_ROUND, KINDS, Measure
 from lecturekit.widgets._label_file import file_name
-from lecturekit.widgets._still import with_still
-from lecturekit.widgets.annotator import Annotator
+from lecturekit.widgets._still import JS, with_still
+from lecturekit.widgets.annotator import Annotator, colour_of
 
 
 class _Bar(anywidget.AnyWidget):
     """What is asked and the buttons, in front of JupyterLab's shortcuts."""
 
-    _esm = Path(__file__).with_name("stopwatch_lab.js")
-    _css = Path(__file__).with_name("stopwatch_lab.css")
+    _esm = joined(JS / "stopwatch_lab.js")
+    _css = joined(JS / "stopwatch_lab.css")
     prompt = t.Unicode().tag(sync=True)
     status = t.Unicode().tag(sync=True)
     _may = t.List().tag(sync=True)
     _asked = t.List([0, ""]).tag(sync=True)
+    _photo = t.Bytes().tag(sync=True)
+    _replay = t.Dict(None, allow_none=True).tag(sync=True)
 
 
 class StopwatchLab(VBox):
@@ -95,6 +100,7 @@ class StopwatchLab(VBox):
         self._shown = _annotator(step)
         self._shown.layout = {"width": "100%", "flex": "0 0 auto"}  # or a box leaves it no room
         self._shown.observe(lambda change: self._heard(step, change["new"]), "labels")
+        self._bar._replay = None
         self._holder.children = [self._shown]
         if old is not None:
             old.close()
@@ -107,6 +113,25 @@ class StopwatchLab(VBox):
             self.labels[step] = list(labels)
         if hasattr(self, "_bar"):
             self._tell()
+            self._replay(step, labels)
+
+    def _replay(self, step: tuple[str, int], labels: list[dict]) -> None:
+        """Show the last label once more, beside the truth; nothing where none is to be seen."""
+        drawn = [label for label in labels if label["points"]]
+        measured = stopwatch.measures({step: labels})
+        if not drawn or not measured:
+            self._bar._replay = None
+            return
+        task = stopwatch.tasks()[step[1]]
+        contours, _ = cv2.findContours(task.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        with self._bar.hold_sync():
+            self._bar._photo = encoded(task.image, "JPEG", quality=85)
+            self._bar._replay = {
+                "label": drawn[-1],
+                "truth": [(contour[:, 0] + 0.5).tolist() for contour in contours],
+                "colour": colour_of(task.class_index),
+                "words": f"{measured[0].seconds:.1f} s, overlap with the object (IoU) {measured[0].iou:.2f}",
+            }
 
     def _tell(self) -> None:
         """Words and buttons for the step on show."""
@@ -152,7 +177,7 @@ def _saved(step: tuple[str, int]) -> Path:
 def _annotator(step: tuple[str, int]) -> Annotator:
     """With the class chosen where an object is drawn, whose class is known; ticking starts without a hint."""
     kind, task = step[0], stopwatch.tasks()[step[1]]
-    annotator = Annotator(task.image, CLASSES, key=_key(step), kinds=[kind])
+    annotator = Annotator(task.image, CLASSES, key=_key(step), kinds=[kind], timed=True)
     if kind != "image_class":
         annotator.class_index = task.class_index
     return annotator

@@ -108,3 +108,38 @@ def test_words_are_spoken_and_nothing_stays_behind(page, axe):
     assert suppressed == ["true"] * 3
     page.evaluate("unmount()")
     assert page.evaluate("model.listening()") == 0
+
+
+def test_a_kernel_that_does_not_answer_and_a_function_that_raises_are_told(page, widget):
+    """The old picture must not pass for the new one."""
+    note, stage = page.get_by_role("alert"), page.locator(".lk-stage")
+    assert not note.is_visible()
+    page.clock.install()
+    page.locator(".lk-stage").focus()
+    page.keyboard.press("ArrowRight")
+    assert not note.is_visible()
+    page.clock.run_for(4000)
+    assert "The kernel has not answered yet" in note.inner_text()
+    assert "lk-stale" in stage.get_attribute("class")
+    answer(page)
+    assert not note.is_visible()
+    assert "lk-stale" not in stage.get_attribute("class")
+
+    widget._draw = lambda box, **values: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        widget.values = {"grey": 20, "kind": "plain"}
+    page.evaluate("text => model.set('_trouble', text)", widget._trouble)
+    assert note.inner_text() == "The picture could not be drawn anew: ZeroDivisionError: division by zero"
+    assert "lk-stale" in stage.get_attribute("class")
+    widget._draw = drawn_box
+    widget.values = {"grey": 30, "kind": "plain"}
+    assert widget._trouble == ""
+    page.evaluate("model.set('_trouble', '')")
+    assert not note.is_visible()
+
+
+def test_a_kernel_that_has_gone_is_told_at_once(page):
+    page.evaluate("() => { model.save_changes = () => { throw new Error('closed'); }; }")
+    page.get_by_role("slider", name="Grey value").focus()
+    page.keyboard.press("ArrowRight")
+    assert "run this cell again" in page.get_by_role("alert").inner_text()

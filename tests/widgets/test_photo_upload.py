@@ -11,7 +11,7 @@ from lecturekit.widgets.photo_upload import STILL, PhotoUpload
 
 
 def test_page_without_a_kernel_says_what_to_do():
-    data = PhotoUpload()._repr_mimebundle_()
+    data, _ = PhotoUpload()._repr_mimebundle_()
     assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/plain", "text/html"}
     assert data["text/plain"] == STILL
     assert STILL in data["text/html"]
