@@ -34,7 +34,7 @@ class _Bar(anywidget.AnyWidget):
     _may = t.List().tag(sync=True)
     _asked = t.List([0, ""]).tag(sync=True)
     _photo = t.Bytes().tag(sync=True)
-    _replay = t.Dict(None, allow_none=True).tag(sync=True)
+    _replay = t.Dict(default_value=None, allow_none=True).tag(sync=True)
 
 
 class StopwatchLab(VBox):

@@ -38,7 +38,9 @@ export class Annotator {
     const own = ++views; // two views of one annotator may share a page
     this.id = (name) => `lka-${own}-${name}`;
     this.model = model;
-    [this.H, this.W] = model.get("_size");
+    const [H, W] = model.get("_size");
+    this.H = H;
+    this.W = W;
     this.classes = model.get("_classes");
     this.masks = new WeakMap();
     this.late = null; // the clock that says that saving takes long

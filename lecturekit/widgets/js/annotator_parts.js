@@ -79,7 +79,7 @@ export class List {
     this.fill = remember((selected, ...labels) => this.draw(selected, labels));
     this.list.addEventListener("keydown", (event) => this.key(event));
     this.list.addEventListener("click", (event) => {
-      const row = event.target.closest("[data-id]");
+      const row = /** @type {any} */ (event.target).closest("[data-id]");
       if (row) view.choose(row.dataset.id);
     });
   }

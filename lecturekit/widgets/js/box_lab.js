@@ -11,16 +11,24 @@ const SVG = "http://www.w3.org/2000/svg";
 const NO_ANSWER = "The kernel has not answered yet; this is still the picture of an earlier state. "
   + "If the kernel was restarted or has died, run this cell again.";
 
-/** The box (x0, y0, x1, y1) between two corners, whole pixels inside the picture, or null if it is too small. */
-export function boxBetween([xa, ya], [xb, yb], [height, width]) {
+/**
+ * The box (x0, y0, x1, y1) between two corners, whole pixels inside the picture, or null if it is too small.
+ * @param {number[]} start @param {number[]} end @param {number[]} size
+ */
+export function boxBetween(start, end, size) {
+  const [[xa, ya], [xb, yb], [height, width]] = [start, end, size];
   const inside = (value, most) => clamp(Math.round(value), 0, most);
   const [x0, x1] = [inside(Math.min(xa, xb), width), inside(Math.max(xa, xb), width)];
   const [y0, y1] = [inside(Math.min(ya, yb), height), inside(Math.max(ya, yb), height)];
   return x1 - x0 < LEAST || y1 - y0 < LEAST ? null : [x0, y0, x1, y1];
 }
 
-/** The box moved by (dx, dy), or with `grow` its right and lower side moved; it stays inside the picture. */
-export function boxMoved([x0, y0, x1, y1], [dx, dy], [height, width], grow = false) {
+/**
+ * The box moved by (dx, dy), or with `grow` its right and lower side moved; it stays inside the picture.
+ * @param {number[]} box @param {number[]} step @param {number[]} size
+ */
+export function boxMoved(box, step, size, grow = false) {
+  const [[x0, y0, x1, y1], [dx, dy], [height, width]] = [box, step, size];
   if (grow) return [x0, y0, clamp(x1 + dx, x0 + LEAST, width), clamp(y1 + dy, y0 + LEAST, height)];
   const [right, down] = [clamp(dx, -x0, width - x1), clamp(dy, -y0, height - y1)];
   return [x0 + right, y0 + down, x1 + right, y1 + down];
@@ -83,7 +91,10 @@ function choice(control, value, change) {
   return [element("div", { className: "lk-choice" }, element("span", {}, label), select), show];
 }
 
-/** The picture, and over it the box, which pointer and keyboard move. */
+/**
+ * The picture, and over it the box, which pointer and keyboard move.
+ * @returns {[HTMLElement, (box: number[]) => void]}
+ */
 function stageOf(model, image, commit) {
   const box = model.get("box").length > 0;
   const surface = element("div", { className: "lk-stage" }, image);
@@ -98,7 +109,7 @@ function stageOf(model, image, commit) {
     drawing.append(outline);
     return outline;
   });
-  const draw = ([x0, y0, x1, y1]) => {
+  const draw = (/** @type {number[]} */ [x0, y0, x1, y1]) => {
     const sizes = { x: x0, y: y0, width: x1 - x0, height: y1 - y0 };
     for (const outline of outlines)
       for (const [name, value] of Object.entries(sizes)) outline.setAttribute(name, String(value));

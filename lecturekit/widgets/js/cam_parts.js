@@ -86,7 +86,7 @@ export class ClassList {
   listen() {
     this.search.addEventListener("input", () => this.view.show({}));
     this.search.addEventListener("keydown", (event) => {
-      const shown = [...this.list.querySelectorAll("[data-index]")].map((row) => +row.dataset.index);
+      const shown = [...this.list.querySelectorAll("[data-index]")].map((row) => Number(row.getAttribute("data-index")));
       const place = shown.indexOf(this.view.state.class_index);
       const next = { ArrowDown: place + 1, ArrowUp: place - 1, Enter: place }[event.key];
       if (event.key === "Escape") {
@@ -98,7 +98,7 @@ export class ClassList {
       if (shown.length) this.choose(shown[clamp(next, 0, shown.length - 1)]);
     });
     this.list.addEventListener("click", (event) => {
-      const row = event.target.closest("[data-index]");
+      const row = /** @type {any} */ (event.target).closest("[data-index]");
       if (row) this.choose(+row.dataset.index);
     });
   }
@@ -129,11 +129,11 @@ export class Here {
 
   /** Evidence of all classes at that pixel. */
   evidence() {
-    return this.all(this.view.layer, this.view.state.upsampling, ...this.view.pixel);
+    return this.all(this.view.layer, this.view.state.upsampling, this.view.pixel[0], this.view.pixel[1]);
   }
 
   update() {
-    if (this.view.pixel) this.draw(this.evidence(), ...this.view.pixel, ...this.view.chosen);
+    if (this.view.pixel) this.draw(this.evidence(), this.view.pixel[0], this.view.pixel[1], ...this.view.chosen);
     else this.draw(null);
   }
 

@@ -89,7 +89,7 @@ export class Picture {
   }
 
   /** The crosshair one step on: a quarter of a map cell, or one pixel if `fine`. It starts in the middle. */
-  step([dx, dy], fine) {
+  step(/** @type {number[]} */ [dx, dy], fine) {
     const { data: { H, W }, layer, state } = this.view;
     const [x, y] = state.pixel ?? [W >> 1, H >> 1];
     const stride = (n, cells) => (fine ? 1 : Math.max(1, Math.round(n / cells / 4)));

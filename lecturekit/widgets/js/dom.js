@@ -70,7 +70,7 @@ export function bytesOf(value) {
 
 /**
  * Scroll `list` until `row` is seen (scrollIntoView would move the notebook as well).
- * @param {HTMLElement} row
+ * @param {any} row
  * @param {HTMLElement} list
  */
 export function keepInSight(row, list) {
@@ -91,7 +91,7 @@ export function listen(model, listeners) {
   };
 }
 
-/** The arrow keys as steps to the right and down. */
+/** The arrow keys as steps to the right and down. @type {Object<string, number[]>} */
 export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** A colour's swatch, for lists and chips. @param {string} colour */

@@ -20,7 +20,7 @@ export const KINDS = {
  */
 
 export const hundredth = (value) => Math.round(value * 100) / 100;
-export const distance = ([x, y], [u, v]) => Math.hypot(x - u, y - v);
+export const distance = (/** @type {number[]} */ [x, y], /** @type {number[]} */ [u, v]) => Math.hypot(x - u, y - v);
 
 /** How far a point is from the line between two others. */
 export function distanceToLine(p, a, b) {
@@ -47,7 +47,7 @@ export function bounds(points) {
   return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
 }
 
-export const cornersOf = ([x0, y0, x1, y1]) => [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
+export const cornersOf = (/** @type {number[]} */ [x0, y0, x1, y1]) => [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
 
 /** Points moved together, as far as all of them stay in the picture. */
 export function moved(points, dx, dy, W, H) {

@@ -180,7 +180,7 @@ export class Gestures {
     event.stopPropagation();
   }
 
-  step([dx, dy], stride) {
+  step(/** @type {number[]} */ [dx, dy], stride) {
     const { stage } = this;
     const [x, y] = stage.cursor.at;
     this.goTo([clamp(Math.round(x + dx * stride), 0, stage.W), clamp(Math.round(y + dy * stride), 0, stage.H)]);

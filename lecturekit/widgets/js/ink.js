@@ -22,7 +22,7 @@ export function inkTwice(context, colour, width = 2) {
   }
 }
 
-export function dot(context, [x, y], radius, fill, rim = DARK) {
+export function dot(context, /** @type {number[]} */ [x, y], radius, fill, rim = DARK) {
   context.beginPath();
   context.arc(x, y, radius, 0, 2 * Math.PI);
   context.fillStyle = rim;
@@ -62,7 +62,7 @@ function drawScribble(context, at, points, thick, colour) {
 }
 
 /** The number of the class at the corner of a label: colours alone are not for everybody. */
-export function drawTag(context, [x, y], text, colour) {
+export function drawTag(context, /** @type {number[]} */ [x, y], text, colour) {
   context.font = "bold 11px system-ui, sans-serif";
   const width = context.measureText(text).width + 8;
   const [left, top] = x < -1 || y < -1 ? [x - 1, y - 15] : [Math.max(x - 1, 0), Math.max(y - 15, 0)];

@@ -26,7 +26,12 @@ export class Stage {
    *   maskOf: (label: any) => Uint8Array, zoomed: (zoom: number) => void}} given
    */
   constructor({ H, W, hintId, scene, colour, maskOf, zoomed }) {
-    Object.assign(this, { H, W, scene, colour, maskOf, zoomed });
+    this.H = H;
+    this.W = W;
+    this.scene = scene;
+    this.colour = colour;
+    this.maskOf = maskOf;
+    this.zoomed = zoomed;
     this.look = { x: 0, y: 0, zoom: 1 }; // upper left corner in sight, in pixels of the picture
     this.photo = null;
     this.due = {};
@@ -133,7 +138,9 @@ export class Stage {
     }
     if (canvas !== this.layers[0]) context.clearRect(...clip ?? [0, 0, canvas.width, canvas.height]);
     context.setTransform(density, 0, 0, density, 0, 0);
-    return { context, at: ([x, y]) => [(x - look.x) * scale, (y - look.y) * scale] };
+    /** @param {number[]} p */
+    const at = ([x, y]) => [(x - look.x) * scale, (y - look.y) * scale];
+    return { context, at };
   }
 
   /** A picture of H x W pixels where the photo is. */

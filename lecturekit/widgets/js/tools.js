@@ -19,10 +19,36 @@ class Tool {
 
   get busy() { return this.draft !== null; }
 
-  press() {}
-  drag() {}
-  hover() {}
-  release() {}
+  /** @type {number[] | null} */
+  pending = null; // a point that is held down and not placed yet
+
+  /** @type {number[] | null} */
+  pointer = null; // where it hovers over what is being drawn
+
+  /** @type {number | null} */
+  corner = null; // that is chosen
+
+  /** @returns {string | null} what to do next, where that changes */
+  get hint() { return null; }
+
+  /** @param {number[]} _p */
+  press(_p) {}
+
+  /** @param {number[][]} _points */
+  drag(_points) {}
+
+  /** @param {number[]} _p */
+  hover(_p) {}
+
+  /** @param {number[]} _p */
+  release(_p) {}
+
+  /** Whether a chosen corner was there to be taken away. */
+  dropCorner() { return false; }
+
+  /** A point of several has been let go. @param {number[]} _p @param {number[][]} _points before it */
+  place(_p, _points) {}
+
   enter() { return false; }
   back() { return false; }
   doubled() {}
@@ -106,8 +132,6 @@ class BoxTool extends Tool {
 /** Point after point, each placed where the pointer is let go. */
 class PointsTool extends Tool {
   get busy() { return this.draft !== null || this.pending !== null; }
-
-  pending = null;
 
   press(p) {
     this.pending = p;
