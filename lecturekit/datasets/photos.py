@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ..kit.checks import choice
+from ..kit.images import checked_image, encoded
+from ..kit.storage import data_dir, write_atomic
 
 #: A photograph of more pixels than this is refused: it would fill a laptop's memory and shows no more.
 MAX_PIXELS = 100_000_000
@@ -169,14 +173,47 @@ def load_photo(source: object) -> NDArray[np.uint8]:
     if isinstance(source, str | os.PathLike):
         return _from_path(source)
     if hasattr(source, "read"):
-        return _from_file(cast(BinaryIO, source), "the file")
+        name = os.path.basename(str(getattr(source, "name", "")))
+        return _from_file(cast(BinaryIO, source), name or "the file")
     raise TypeError(
         f"source must be a path, bytes, a PIL image, an array or an upload, got {type(source).__name__}"
     )
 
 
+def keep_photo(image: NDArray[np.uint8], name: str) -> Path:
+    """Keep a photograph of the reader's in the data folder, from which every chapter can take it.
+
+    Args:
+        image: uint8 RGB ``(H, W, 3)``.
+        name: of its file; what cannot stand in a file name is left out of it. A photograph of the same name
+            is replaced.
+
+    Returns:
+        The file, a JPEG of high quality.
+
+    Raises:
+        TypeError: `image` is no array.
+        ValueError: it is one of another kind.
+        OSError: the folder cannot be written.
+    """
+    stem = re.sub(r"[^\w-]+", "-", Path(name).stem).strip("-")[:60] or "photo"
+    return write_atomic(data_dir() / "photos" / f"{stem}.jpg", encoded(checked_image(image), "JPEG", quality=95))
+
+
+def my_photos() -> dict[str, Path]:
+    """The reader's own photographs by name, the one that was kept last first; `load_photo` reads them.
+
+    Example:
+        >>> own = my_photos()
+        >>> image = load_photo(next(iter(own.values()))) if own else photo("coffee")
+    """
+    folder = data_dir() / "photos"
+    files = sorted(folder.glob("*.jpg"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return {path.stem: path for path in files if not path.name.startswith(".")}
+
+
 def _unpack_upload(source: object) -> object:
-    """The bytes inside an ipywidgets FileUpload or its value; anything else as it came."""
+    """The file inside an ipywidgets FileUpload or its value; anything else as it came."""
     source = getattr(source, "value", source) if hasattr(source, "comm") else source
     if isinstance(source, Mapping) and "content" not in source:  # ipywidgets 7: {file name: {content: bytes}}
         source = tuple(source.values())
@@ -184,7 +221,17 @@ def _unpack_upload(source: object) -> object:
         if len(source) != 1:
             raise ValueError(f"source must hold one picture, got an upload or list of {len(source)}")
         source = source[0]
-    return source["content"] if isinstance(source, Mapping) and "content" in source else source
+    if isinstance(source, Mapping) and "content" in source:
+        return _Upload(bytes(source["content"]), str(source.get("name") or "the upload"))
+    return source
+
+
+class _Upload(io.BytesIO):
+    """The bytes of a file with its name, so that errors say which file it was."""
+
+    def __init__(self, content: bytes, name: str):
+        super().__init__(content)
+        self.name = name
 
 
 def _from_path(source: str | os.PathLike) -> NDArray[np.uint8]:
@@ -203,7 +250,7 @@ def _from_file(file: BinaryIO, name: str) -> NDArray[np.uint8]:
             # Pillow's own limits only warn; _from_pil has ours, which it checks before a pixel is read.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             # Only these: other formats start programs (EPS) or depend on how Pillow was built (AVIF).
-            image = Image.open(file, formats=FORMATS)
+            image = Image.open(file, formats=(*FORMATS, *_heic()))
     except Image.DecompressionBombError as error:
         raise ValueError(f"{name} has more than {MAX_PIXELS:,} pixels; save a smaller copy") from error
     except MemoryError:
@@ -211,9 +258,18 @@ def _from_file(file: BinaryIO, name: str) -> NDArray[np.uint8]:
     except Exception as error:
         raise ValueError(
             f"{name} is not a picture that can be read here (JPEG, PNG, WebP, TIFF, GIF and BMP can; "
-            "export HEIC and AVIF as JPEG)"
+            "HEIC too where the package pillow-heif is installed; export others as JPEG)"
         ) from error
     return _from_pil(image, name, ours=True)
+
+
+def _heic() -> tuple[str, ...]:
+    """The format in which telephones write, where the package that reads it is installed."""
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError:
+        return ()
+    return ("HEIF",)
 
 
 def _from_pil(image: Image.Image, name: str, ours: bool = False) -> NDArray[np.uint8]:

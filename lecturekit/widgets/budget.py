@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from dataclasses import asdict, dataclass
 
-from ipywidgets import HTML, BoundedFloatText, BoundedIntText, Checkbox, VBox
+from ipywidgets import HTML, Checkbox, FloatText, IntText, VBox
 
 from lecturekit.labels import costs
 from lecturekit.labels.costs import Estimate
@@ -38,9 +38,13 @@ class Project:
     def __str__(self) -> str:
         checks = "with checks" if self.review else "without checks"
         return (
-            f"{self.images:,} images, {self.objects:g} objects an image, {self.classes} classes, "
-            f"{self.votes} vote{'s' * (self.votes != 1)}, {checks}"
+            f"{_several(self.images, 'image')}, {self.objects:g} object{'s' * (self.objects != 1)} an image, "
+            f"{_several(self.classes, 'class', 'classes')}, {_several(self.votes, 'vote')}, {checks}"
         )
+
+
+def _several(n: int, one: str, many: str | None = None) -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def budget_html(project: Project) -> str:
@@ -60,7 +64,7 @@ def _row(kind: str, estimate: Estimate) -> str:
         costs.KINDS[kind] + assumed,
         _hours(estimate.hours),
         f"{_hours(estimate.low)} to {_hours(estimate.high)}",
-        f"{estimate.person_years[0]:.2g}",
+        _years(estimate.person_years[0]),
     )
     return "<tr>" + "".join(f'<td style="text-align: left">{html.escape(c)}</td>' for c in cells) + "</tr>"
 
@@ -69,25 +73,29 @@ def _hours(hours: float) -> str:
     return f"{hours:,.0f}" if hours >= 10 else f"{hours:.1f}"
 
 
+def _years(years: float) -> str:
+    return "under 0.01" if years < 0.01 else f"{years:.2g}" if years < 100 else f"{years:,.0f}"
+
+
 class Budget(VBox):
-    """Fields for a project and its table; `project` is what they say now."""
+    """Fields for a project and its table; `project` is what they say now.
+
+    A number that cannot be is named above the table, which then still shows the last project that can.
+    """
 
     def __init__(self, project: Project | None = None):
         start = project or Project()
         wide = {"style": {"description_width": "13em"}}
         self.fields = {
-            "images": BoundedIntText(start.images, min=1, max=10**8, description="images", **wide),
-            "objects": BoundedFloatText(
-                start.objects, min=0, max=1000, step=0.5, description="objects an image", **wide
-            ),
-            "classes": BoundedIntText(
-                start.classes, min=1, max=10**5, description="classes asked for", **wide
-            ),
-            "votes": BoundedIntText(start.votes, min=1, max=100, description="people a label", **wide),
+            "images": IntText(start.images, description="images", **wide),
+            "objects": FloatText(start.objects, step=0.5, description="objects an image", **wide),
+            "classes": IntText(start.classes, description="classes asked for", **wide),
+            "votes": IntText(start.votes, description="people a label", **wide),
             "review": Checkbox(start.review, description="have each label checked", indent=False),
         }
+        self.fault = HTML()
         self.table = HTML(budget_html(start))
-        super().__init__([*self.fields.values(), self.table])
+        super().__init__([*self.fields.values(), self.fault, self.table])
         for field in self.fields.values():
             field.observe(self._changed, "value")
 
@@ -97,7 +105,11 @@ class Budget(VBox):
         return Project(**{name: field.value for name, field in self.fields.items()})
 
     def _changed(self, _change: object) -> None:
-        self.table.value = budget_html(self.project)
+        try:
+            self.table.value = budget_html(self.project)
+            self.fault.value = ""
+        except (TypeError, ValueError) as error:
+            self.fault.value = f'<p role="alert"><strong>Cannot be:</strong> {html.escape(str(error))}</p>'
 
     def __repr__(self) -> str:
         return f"Budget for {self.project}. {_STILL}"

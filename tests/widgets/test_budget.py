@@ -45,3 +45,23 @@ def test_fields_move_the_table_and_the_project():
 def test_projects_that_cannot_be_are_refused(change):
     with pytest.raises((ValueError, TypeError), match=next(iter(change))):
         Project(**change).estimates()
+
+
+@pytest.mark.parametrize("name", ["images", "objects", "classes", "votes"])
+def test_a_number_that_cannot_be_is_named_and_the_table_stays(name):
+    budget = Budget()
+    before = budget.table.value
+    budget.fields[name].value = -3
+    assert name in budget.fault.value
+    assert "-3" in budget.fault.value
+    assert budget.table.value == before
+    budget.fields[name].value = 3
+    assert budget.fault.value == ""
+    assert budget.table.value != before
+
+
+def test_one_is_one_and_next_to_nothing_is_said_in_words():
+    table = budget_html(Project(images=1, objects=1, classes=1))
+    assert "1 image, 1 object an image, 1 class, 1 vote, without checks" in table
+    assert "under 0.01" in table
+    assert "e-0" not in table
