@@ -24,6 +24,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import anywidget
 import traitlets
@@ -156,7 +157,7 @@ class QuizWidget(anywidget.AnyWidget):
         result = self._quiz.answer(question, chosen)
         return {"summary": result.summary, "feedback": list(result.feedback.items())}
 
-    def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
         """The live view and, for pages without a kernel, the still form."""
         data, metadata = super()._repr_mimebundle_(**options) or ({}, {})
         return {**data, "text/plain": still_text(self._quiz), "text/html": still_html(self._quiz)}, metadata

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import operator
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import numpy as np
@@ -222,7 +222,7 @@ class Annotator(anywidget.AnyWidget):
             self._note = " ".join(filter(None, (complaint, note)))
 
     @contextmanager
-    def _following_ourselves(self) -> Iterator[None]:
+    def _following_ourselves(self) -> Generator[None]:
         """Inside, a change of `_records` or `labels` is our own."""
         self._following = True
         try:
@@ -258,7 +258,7 @@ class Annotator(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"Annotator, {_counted(self.labels)}: run this cell to draw"
 
-    def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         """The live view, and beside it the still picture for pages without a kernel."""
         still = np.asarray(annotator_still(self._picture, self._names, self.labels))
         file = encoded(still, "WEBP", quality=85)
@@ -312,7 +312,7 @@ def _draw_label(ax: Axes, label: dict, size: tuple[int, int]) -> None:
         if kind == "extreme":
             ax.plot(*points.T, "o", markersize=5, color=colour, markeredgecolor="white")
     elif kind == "polygon":
-        _outline(ax, points, colour)
+        _outline(ax, points.tolist(), colour)
 
 
 def _outline(ax: Axes, points: Sequence, colour: str) -> None:
@@ -327,9 +327,10 @@ def _draw_legend(ax: Axes, classes: Sequence[str], labels: Sequence[dict]) -> No
         Patch(color=colour_of(k), label=f"{name} ({many[k]})") for k, name in enumerate(classes[:12], 1)
     ]
     title = f"{_counted(labels)}\nStill picture: run\nthis cell to draw."
-    ax.legend(
-        handles=handles, title=title, loc="upper left", frameon=False, fontsize=9, title_fontsize=9
-    )._legend_box.align = "left"
+    legend = ax.legend(
+        handles=handles, title=title, loc="upper left", alignment="left", frameon=False, fontsize=9
+    )
+    legend.get_title().set_fontsize(9)
 
 
 # ---------------------------------------------------------------------------------------------- the input
@@ -341,7 +342,7 @@ def _checked_image(image: object) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def _checked_classes(classes: object) -> tuple[str, ...]:
+def _checked_classes(classes: Iterable[str]) -> tuple[str, ...]:
     names = () if isinstance(classes, str) else tuple(classes)
     if not 1 <= len(names) <= 254 or not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError(f"classes must be 1 to 254 names that are not blank, got {classes!r:.80}")
@@ -380,7 +381,7 @@ def _file_for(key: str | None, image: np.ndarray, classes: tuple[str, ...]) -> L
     picture = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
     if key is None:
         key = f"picture-{hashlib.sha256(repr((picture, classes)).encode()).hexdigest()[:12]}"
-    return LabelFile.of(key, picture, tuple(map(operator.index, image.shape[:2])), classes)
+    return LabelFile.of(key, picture, image.shape[:2], classes)
 
 
 def _encoded(image: np.ndarray) -> bytes:

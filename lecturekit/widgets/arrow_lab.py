@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -36,7 +37,7 @@ class ArrowLab(BoxLab):
     def __repr__(self) -> str:
         return "ArrowLab: run this cell to follow the arrows yourself"
 
-    def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
         """The live view, and beside it the same picture for pages without a kernel."""
         picture = self._drawn.picture
         html = html_image(encoded(picture), self.words, round(picture.shape[1] / SCALE))

@@ -11,12 +11,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import anywidget
-import matplotlib
 import numpy as np
 import traitlets as t
+from matplotlib import pyplot as plt
 
 from lecturekit import plots
 from lecturekit.kit.images import encoded, html_image
@@ -155,7 +155,7 @@ class BoxLab(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return "BoxLab: run this cell to explore"
 
-    def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
         """The live view, and beside it the still picture for pages without a kernel."""
         file, width = lab_still(self._drawn, self._title(), self.box or None)
         return with_still(super()._repr_mimebundle_(**options), html_image(file, self.words, width))
@@ -167,7 +167,7 @@ class BoxLab(anywidget.AnyWidget):
 
 def lab_still(drawn: Drawn, title: str, box: Sequence[float] | None = None) -> tuple[bytes, int]:
     """The lab's picture for one state, with the values above it and the words below: PNG and CSS width."""
-    with matplotlib.rc_context(plots.STYLE):
+    with plt.style.context(plots.STYLE):
         figure = plots.pictures([drawn.picture], [title], [[box]] if box else None, width=2.3)
         figure.supxlabel(textwrap.fill(drawn.words, 44), fontsize=9)
         return plots.rendered(figure, scale=1)

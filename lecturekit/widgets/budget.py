@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from ipywidgets import HTML, Checkbox, FloatText, IntText, VBox
 
@@ -102,7 +103,8 @@ class Budget(VBox):
     @property
     def project(self) -> Project:
         """What the fields say."""
-        return Project(**{name: field.value for name, field in self.fields.items()})
+        said: dict[str, Any] = {name: field.value for name, field in self.fields.items()}
+        return Project(**said)
 
     def _changed(self, _change: object) -> None:
         try:
@@ -114,7 +116,7 @@ class Budget(VBox):
     def __repr__(self) -> str:
         return f"Budget for {self.project}. {_STILL}"
 
-    def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
         """The live view, and the table for pages on which no kernel runs."""
         still = f"{budget_html(self.project)}<p><em>{_STILL}</em></p>"
         return with_still(super()._repr_mimebundle_(**options), still, repr(self))

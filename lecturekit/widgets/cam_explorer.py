@@ -13,6 +13,7 @@ import io
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import anywidget
 import matplotlib
@@ -24,13 +25,13 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
-from torch import nn
 
 from lecturekit import plots
 from lecturekit.evidence import cam
 from lecturekit.evidence.maps import UPSAMPLING, box_from_map, upsample
 from lecturekit.kit.images import checked_image, encoded, html_image
 from lecturekit.kit.javascript import joined
+from lecturekit.models import Classifier
 from lecturekit.widgets._still import JS, with_still
 
 #: Colour maps by name: what the reader sees in the list, and whether it is for signed evidence (zero in the
@@ -130,7 +131,8 @@ class CamExplorer(anywidget.AnyWidget):
         **state,
     ):
         self._data = data = _Data.checked(image, maps, categories, logits, bias)
-        chosen = _complete(ExplorerState(**{"class_index": int(data.order[0])} | state), data)
+        start: dict[str, Any] = {"class_index": int(data.order[0])} | state
+        chosen = _complete(ExplorerState(**start), data)
         super().__init__(
             _size=list(data.image.shape[:2]),
             _image=data.image.tobytes(),
@@ -147,8 +149,9 @@ class CamExplorer(anywidget.AnyWidget):
     @property
     def state(self) -> ExplorerState:
         """What is chosen now."""
-        chosen = {name: getattr(self, name) for name in ExplorerState.__dataclass_fields__}
-        return ExplorerState(**chosen | {"pixel": None if self.pixel is None else tuple(self.pixel)})
+        chosen: dict[str, Any] = {name: getattr(self, name) for name in ExplorerState.__dataclass_fields__}
+        chosen["pixel"] = None if self.pixel is None else tuple(self.pixel)
+        return ExplorerState(**chosen)
 
     @t.validate(*ExplorerState.__dataclass_fields__)
     def _check(self, proposal: dict) -> object:
@@ -168,7 +171,7 @@ class CamExplorer(anywidget.AnyWidget):
         name, k = self._data.categories[self.class_index], self.class_index
         return f"CamExplorer, {name!r} (class {k}) of {len(self._data.categories)}: run this cell to explore"
 
-    def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         """The live view, and beside it the still picture for pages without a kernel."""
         still = np.asarray(_draw_still(self._data, self.state))
         file = encoded(still, "WEBP", quality=85)
@@ -176,7 +179,7 @@ class CamExplorer(anywidget.AnyWidget):
         return with_still(super()._repr_mimebundle_(**kwargs), html)
 
 
-def cam_explorer(model: nn.Module, image: np.ndarray, size: int = 224, **state) -> CamExplorer:
+def cam_explorer(model: Classifier, image: np.ndarray, size: int = 224, **state) -> CamExplorer:
     """Explore why `model` sees what it sees in a photograph.
 
     Args:
@@ -265,7 +268,7 @@ def _floats(name: str, values, shape: tuple[int | None, ...]) -> np.ndarray:
 
 def _complete(state: ExplorerState, data: _Data) -> ExplorerState:
     """`state` with its open fields (colour, layer) filled in, checked against the data."""
-    filled = vars(state) | {
+    filled: dict[str, Any] = vars(state) | {
         "colour": state.colour or _first_colour(state.signed),
         "layer": state.layer or next(iter(data.layers)),
         "class_index": _as_int(state.class_index),
@@ -351,7 +354,7 @@ def _table(colour: str) -> np.ndarray:
 
 def _evidence(data: _Data, state: ExplorerState, k: int) -> torch.Tensor:
     """The map of class `k` at the image's pixels ``(H, W)``, raw and signed."""
-    chosen = torch.from_numpy(data.layers[state.layer][k])
+    chosen = torch.from_numpy(data.layers[state.layer or next(iter(data.layers))][k])
     return upsample(chosen, data.image.shape[:2], state.upsampling)
 
 
@@ -365,7 +368,8 @@ def _draw_still(data: _Data, state: ExplorerState) -> Image.Image:
     chosen = [k for k in (state.class_index, state.compare_index) if k is not None]
     evidence = [_evidence(data, state, k) for k in chosen]
     figure = Figure(figsize=(3.4 * len(chosen) + 4, 4.1), layout="constrained")
-    pictures, side = figure.subfigures(1, 2, width_ratios=(3.4 * len(chosen), 4))
+    halves = figure.subfigures(1, 2, squeeze=False, width_ratios=(3.4 * len(chosen), 4))
+    pictures, side = halves[0]
     _draw_pictures(pictures, data, state, chosen, evidence)
     table, words = side.subplots(2, 1, height_ratios=(3, 1))
     _draw_list(table, data, state)
@@ -434,7 +438,7 @@ def _draw_list(ax: Axes, data: _Data, state: ExplorerState) -> None:
 
 def _words(data: _Data, state: ExplorerState, values: torch.Tensor) -> str:
     """What the picture shows, and how to get the live one."""
-    h, w = data.layers[state.layer].shape[1:]
+    h, w = data.layers[state.layer or next(iter(data.layers))].shape[1:]
     return (
         f"{h} × {w} map, upsampling: {state.upsampling}\n{_box_text(values, state.threshold)}\n"
         f"Still picture: run this cell to explore all {len(data.categories)} classes."

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import html
 import mimetypes
+from typing import Any
 
-import cv2
+import numpy as np
 from ipywidgets import HTML, Dropdown, FileUpload, HBox, VBox
+from PIL import Image
 
 from lecturekit.datasets.photos import keep_photo, load_photo, my_photos
 from lecturekit.kit.images import encoded, html_image
@@ -79,7 +81,7 @@ class PhotoUpload(VBox):
         height, width = image.shape[:2]
         scale = min(1, _THUMBNAIL / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = encoded(cv2.resize(image, size, interpolation=cv2.INTER_AREA), "JPEG", quality=80)
+        small = encoded(np.asarray(Image.fromarray(image).resize(size)), "JPEG", quality=80)
         picture = html_image(small, f"Your photograph {name}, small", mime="image/jpeg")
         caption = f"{html.escape(name)}, {width} × {height} pixels"
         self.said.value = (
@@ -95,7 +97,7 @@ class PhotoUpload(VBox):
     def __repr__(self) -> str:
         return STILL
 
-    def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
         """The button, and one line of HTML for pages on which it cannot work."""
         return with_still(super()._repr_mimebundle_(**options), f"<p><em>{STILL}</em></p>", STILL)
 

@@ -7,6 +7,7 @@ becomes of the labels is in `lecturekit.labs.stopwatch`.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import cv2
@@ -34,7 +35,7 @@ class _Bar(anywidget.AnyWidget):
     _may = t.List().tag(sync=True)
     _asked = t.List([0, ""]).tag(sync=True)
     _photo = t.Bytes().tag(sync=True)
-    _replay = t.Dict(default_value=None, allow_none=True).tag(sync=True)
+    _replay = t.Dict().tag(sync=True)
 
 
 class StopwatchLab(VBox):
@@ -55,7 +56,8 @@ class StopwatchLab(VBox):
                 kept = _annotator(step)
                 self._heard(step, kept.labels)
                 kept.close()
-        self.at, self._shown = -1, None
+        self.at = -1
+        self._shown: Annotator | None = None
         self._bar, self._holder = _Bar(layout={"width": "100%"}), VBox(layout={"width": "100%"})
         super().__init__([self._bar, self._holder])
         self._bar.observe(lambda change: self.do(change["new"][1]), "_asked")
@@ -76,7 +78,7 @@ class StopwatchLab(VBox):
             raise ValueError(f"verb must be next, back or again, got {verb!r}")
         if verb not in self._may():
             return
-        if verb == "again":
+        if verb == "again" and self._shown is not None:
             self._shown.labels = []
         elif self.at < 0:
             self.at = self._first_open()
@@ -100,7 +102,7 @@ class StopwatchLab(VBox):
         self._shown = _annotator(step)
         self._shown.layout = {"width": "100%", "flex": "0 0 auto"}  # or a box leaves it no room
         self._shown.observe(lambda change: self._heard(step, change["new"]), "labels")
-        self._bar._replay = None
+        self._bar._replay = {}
         self._holder.children = [self._shown]
         if old is not None:
             old.close()
@@ -120,7 +122,7 @@ class StopwatchLab(VBox):
         drawn = [label for label in labels if label["points"]]
         measured = stopwatch.measures({step: labels})
         if not drawn or not measured:
-            self._bar._replay = None
+            self._bar._replay = {}
             return
         task = stopwatch.tasks()[step[1]]
         contours, _ = cv2.findContours(task.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -157,7 +159,7 @@ class StopwatchLab(VBox):
             f"StopwatchLab, labels in {len(self.labels)} of {len(self._steps)} steps: run this cell to draw"
         )
 
-    def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
         """The live view, and for pages without a kernel the picture of the step."""
         kind, number = self._steps[max(self.at, 0)]
         task = stopwatch.tasks()[number]

@@ -29,11 +29,11 @@ class Replay {
       element("figure", {}, this.mine, this.captions[0]), element("figure", {}, this.truth, this.captions[1]));
   }
 
-  /** Begin a replay, or with null show nothing. */
+  /** Begin a replay, or with nothing in `told` show none. */
   async show(told, bytes) {
     this.stop();
-    this.root.hidden = !told;
-    if (!told) return;
+    this.root.hidden = !told.label;
+    if (!told.label) return;
     const turn = (this.turn = {}); // a later call makes this one void
     const photo = await createImageBitmap(new Blob([bytesOf(bytes)]));
     if (turn !== this.turn) return;
