@@ -13,7 +13,7 @@ import anywidget
 import cv2
 import numpy as np
 import traitlets as t
-from ipywidgets import VBox
+from ipywidgets import HBox, VBox
 
 from lecturekit.kit import storage
 from lecturekit.kit.images import encoded, html_image
@@ -34,8 +34,15 @@ class _Bar(anywidget.AnyWidget):
     status = t.Unicode().tag(sync=True)
     _may = t.List().tag(sync=True)
     _asked = t.List([0, ""]).tag(sync=True)
+
+
+class _Replay(anywidget.AnyWidget):
+    """The last label once more, as it was drawn, beside the truth; nothing while `_told` is empty."""
+
+    _esm = joined(JS / "replay.js")
+    _css = joined(JS / "replay.css")
     _photo = t.Bytes().tag(sync=True)
-    _replay = t.Dict().tag(sync=True)
+    _told = t.Dict().tag(sync=True)
 
 
 class StopwatchLab(VBox):
@@ -58,7 +65,9 @@ class StopwatchLab(VBox):
                 kept.close()
         self.at = -1
         self._shown: Annotator | None = None
-        self._bar, self._holder = _Bar(layout={"width": "100%"}), VBox(layout={"width": "100%"})
+        self._bar = _Bar(layout={"width": "100%"})
+        self._replay = _Replay(layout={"flex": "0 1 15rem", "min_width": "10rem"})
+        self._holder = HBox(layout={"width": "100%", "flex_flow": "row wrap"})
         super().__init__([self._bar, self._holder])
         self._bar.observe(lambda change: self.do(change["new"][1]), "_asked")
         self._tell()
@@ -100,10 +109,10 @@ class StopwatchLab(VBox):
         """A new annotator for the step, whose stopwatch starts when its picture is there."""
         old, step = self._shown, self._steps[self.at]
         self._shown = _annotator(step)
-        self._shown.layout = {"width": "100%", "flex": "0 0 auto"}  # or a box leaves it no room
+        self._shown.layout = {"flex": "1 1 38rem", "min_width": "0"}  # or a box leaves it no room
         self._shown.observe(lambda change: self._heard(step, change["new"]), "labels")
-        self._bar._replay = {}
-        self._holder.children = [self._shown]
+        self._replay._told = {}
+        self._holder.children = [self._shown, self._replay]
         if old is not None:
             old.close()
         self._tell()
@@ -113,26 +122,27 @@ class StopwatchLab(VBox):
         self.labels.pop(step, None)
         if labels:
             self.labels[step] = list(labels)
-        if hasattr(self, "_bar"):
+        if hasattr(self, "_replay"):
             self._tell()
-            self._replay(step, labels)
+            self._once_more(step, labels)
 
-    def _replay(self, step: tuple[str, int], labels: list[dict]) -> None:
+    def _once_more(self, step: tuple[str, int], labels: list[dict]) -> None:
         """Show the last label once more, beside the truth; nothing where none is to be seen."""
         drawn = [label for label in labels if label["points"]]
         measured = stopwatch.measures({step: labels})
         if not drawn or not measured:
-            self._bar._replay = {}
+            self._replay._told = {}
             return
         task = stopwatch.tasks()[step[1]]
+        m = measured[0]
         contours, _ = cv2.findContours(task.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        with self._bar.hold_sync():
-            self._bar._photo = encoded(task.image, "JPEG", quality=85)
-            self._bar._replay = {
+        with self._replay.hold_sync():
+            self._replay._photo = encoded(task.image, "JPEG", quality=85)
+            self._replay._told = {
                 "label": drawn[-1],
                 "truth": [(contour[:, 0] + 0.5).tolist() for contour in contours],
                 "colour": colour_of(task.class_index),
-                "words": f"{measured[0].seconds:.1f} s, overlap with the object (IoU) {measured[0].iou:.2f}",
+                "words": f"{m.seconds:.1f} s; as {KINDS[m.kind]} {m.fit:.2f}, as pixels (IoU) {m.iou:.2f}",
             }
 
     def _tell(self) -> None:

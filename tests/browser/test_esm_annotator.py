@@ -637,7 +637,7 @@ def test_two_fingers_zoom_and_draw_nothing(hand):
 
 
 def test_wheel_scrolls_the_page_until_the_picture_has_the_focus(hand):
-    hand = hand(height=400)
+    hand = hand(height=250)
     zoomed = hand.page.locator(".lka-zoom")
     hand.page.mouse.move(*hand.at(100, 60))
     hand.page.mouse.wheel(0, 60)
@@ -750,3 +750,35 @@ def test_two_views_of_one_annotator_share_labels_and_no_ids(hand):
         hand.page.evaluate("JSON.stringify([...document.querySelectorAll('[id]')].map((e) => e.id))")
     )
     assert len(ids) == len(set(ids))
+
+
+def test_palettes_that_do_nothing_are_not_there(hand):
+    ticks = hand(kinds=["image_class"]).page
+    assert ticks.get_by_role("group", name="In the picture").is_visible()
+    assert not ticks.get_by_role("group", name="Tool").is_visible()
+    assert not ticks.get_by_role("group", name="Class", exact=True).is_visible()
+
+
+def test_on_a_narrow_page_the_picture_comes_first_and_is_seen_whole(hand):
+    drawn = hand(width=600, height=500)
+    picture = drawn.canvas.bounding_box()
+    assert picture["y"] < 40
+    assert picture["height"] <= 500 - 2 * 40
+    for name in ("Tool", "Class"):
+        assert drawn.page.get_by_role("group", name=name, exact=True).bounding_box()["y"] > picture["y"]
+
+
+def test_the_clock_waits_until_the_picture_is_wholly_in_sight(esm_page):
+    widget = Annotator(IMAGE, CLASSES, timed=True, kinds=["point"])
+    page = esm_page(widget, width=700, height=500)
+    page.wait_for_selector("[data-timed]")  # it has come into view by itself
+    clock = page.get_by_role("timer")
+    expect(clock).to_have_text(re.compile(r"^\d+\.\d s$"))
+    first = clock.inner_text()
+    expect(clock).not_to_have_text(first)
+
+    page = esm_page(Annotator(IMAGE, CLASSES, kinds=["point"]), width=700, height=120)
+    page.wait_for_selector("[data-painted]")
+    page.evaluate("() => new Promise((done) => setTimeout(done, 300))")
+    assert page.locator("[data-timed]").count() == 0, "less than the whole picture is in sight"
+    assert not page.get_by_role("timer").is_visible()

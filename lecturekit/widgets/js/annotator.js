@@ -321,7 +321,8 @@ export class Annotator {
   layOut() {
     this.live = element("div", { className: "lk-hidden", role: "status", "aria-live": "polite" });
     this.hintLine = element("p", { className: "lka-hint", id: this.id("hint") });
-    this.clock = element("p", { className: "lka-clock", role: "timer", "aria-live": "off", hidden: true });
+    this.clock = element("p", { className: "lka-clock", role: "timer", "aria-live": "off" }, "0.0 s");
+    this.clock.hidden = !this.model.get("_timed");
     this.state = element("p", { className: "lka-soft lka-state" });
     this.note = element("p", { className: "lk-note", role: "alert", hidden: true });
     this.list = new List(this);
@@ -329,10 +330,12 @@ export class Annotator {
       { value: name, label: TOOLS[name].title, key: TOOLS[name].key, mark: icon(name) })), (name) => this.setTool(name));
     this.chips = new Chips(this, "class", "Class", this.classes.map(([name, colour], i) => (
       { value: i + 1, label: name, key: i < 9 ? String(i + 1) : "", mark: swatch(colour) })), (k) => this.setClass(k));
+    const drawn = this.model.get("_tools").some((name) => !["select", "pan"].includes(name));
+    this.tools.root.hidden = this.chips.root.hidden = !drawn; // where nothing is drawn they do nothing
     this.ticks = this.model.get("_ticks") ? new Ticks(this) : null;
     // Whatever comes, goes or grows while a gesture lasts stands below the picture or beside it.
-    const head = element("div", { className: "lka-head-side" }, this.clock, this.chips.root, ...this.ticks ? [this.ticks.root] : []);
-    const left = element("div", { className: "lka-left" }, this.tools.root, this.stage.root, this.hintLine, this.bar());
+    const head = element("div", { className: "lka-head-side" }, this.chips.root, ...this.ticks ? [this.ticks.root] : []);
+    const left = element("div", { className: "lka-left" }, this.tools.root, this.clock, this.stage.root, this.hintLine, this.bar());
     const right = element("div", { className: "lka-right" },
       this.list.root, this.edits(), this.state, this.note, this.help());
     const whole = { className: "lka-whole", role: "group", "aria-label": "Annotator" };
@@ -491,7 +494,6 @@ export class Annotator {
 
   /** The running clock; it stands still at the time of the label that was drawn last, until the next begins. */
   tickClock() {
-    this.clock.hidden = false;
     const label = this.hand.busy ? null : this.labels.list.at(-1);
     const time = label ? label.milliseconds : performance.now() - this.watch.start;
     this.clock.textContent = `${(time / 1000).toFixed(1)} s`;
