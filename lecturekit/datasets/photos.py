@@ -197,7 +197,9 @@ def keep_photo(image: NDArray[np.uint8], name: str) -> Path:
         OSError: the folder cannot be written.
     """
     stem = re.sub(r"[^\w-]+", "-", Path(name).stem).strip("-")[:60] or "photo"
-    return write_atomic(data_dir() / "photos" / f"{stem}.jpg", encoded(checked_image(image), "JPEG", quality=95))
+    return write_atomic(
+        data_dir() / "photos" / f"{stem}.jpg", encoded(checked_image(image), "JPEG", quality=95)
+    )
 
 
 def my_photos() -> dict[str, Path]:
@@ -258,7 +260,7 @@ def _from_file(file: BinaryIO, name: str) -> NDArray[np.uint8]:
     except Exception as error:
         raise ValueError(
             f"{name} is not a picture that can be read here (JPEG, PNG, WebP, TIFF, GIF and BMP can; "
-            "HEIC too where the package pillow-heif is installed; export others as JPEG)"
+            "HEIC where pillow-heif is installed; else export HEIC and AVIF as JPEG)"
         ) from error
     return _from_pil(image, name, ours=True)
 

@@ -78,8 +78,9 @@ class Annotator(anywidget.AnyWidget):
         timed: bring the picture into view, and show the clock that runs from then on.
 
     Raises:
-        TypeError, ValueError: naming the argument that does not fit; also where the key already names
-            labels of another picture or other classes.
+        TypeError: the image is no array, or the key no text.
+        ValueError: an argument that does not fit, by name; also where the key already names labels of
+            another picture or other classes.
 
     Attributes:
         labels: the finished labels, a list of dicts (see `labels.shapes`), oldest first. Every change

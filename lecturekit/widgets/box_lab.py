@@ -75,7 +75,8 @@ class BoxLab(anywidget.AnyWidget):
         size: height and width of the picture that the box is in; only needed with a box.
 
     Raises:
-        TypeError, ValueError: a control, a value or a box of another kind, naming it.
+        TypeError: a value of another type, by name.
+        ValueError: a value or a box out of range, by name.
     """
 
     _esm = joined(JS / "box_lab.js")

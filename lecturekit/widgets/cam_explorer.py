@@ -92,8 +92,8 @@ class CamExplorer(anywidget.AnyWidget):
         **state: any of the fields of `ExplorerState`; `class_index` is the most likely class unless named.
 
     Raises:
-        TypeError, ValueError: naming the argument, for shapes that do not fit, values that are not finite,
-            or a state that does not exist.
+        TypeError: an argument of another type, by name.
+        ValueError: shapes that do not fit, values that are not finite, or a state that does not exist.
 
     The attributes of `ExplorerState` can be read and set at any time; `state` gives all of them.
     """
