@@ -15,7 +15,7 @@ from cycler import cycler
 from IPython.display import display
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgb, to_rgba, to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -123,10 +123,15 @@ def _suit_both_themes(figure: Figure) -> None:
     for line in figure.findobj(Line2D):
         if isinstance(line, Line2D) and _is_dark_grey(line.get_color()):
             line.set_color(INK)
-    for lines in figure.findobj(LineCollection):
-        if isinstance(lines, LineCollection):
-            colours = to_rgba_array(lines.get_edgecolor())
-            lines.set_edgecolor([INK if _is_dark_grey(colour) else tuple(colour) for colour in colours])
+    for marks in figure.findobj(lambda artist: isinstance(artist, LineCollection | PathCollection)):
+        if isinstance(marks, LineCollection | PathCollection) and marks.get_array() is None:
+            marks.set_edgecolor(_brought_to_ink(marks.get_edgecolor()))
+            if isinstance(marks, PathCollection):
+                marks.set_facecolor(_brought_to_ink(marks.get_facecolor()))
+
+
+def _brought_to_ink(colours: Any) -> list[Any]:
+    return [INK if _is_dark_grey(colour) else tuple(colour) for colour in to_rgba_array(colours)]
 
 
 def _is_dark_grey(colour: Any) -> bool:

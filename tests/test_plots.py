@@ -392,6 +392,7 @@ def test_a_figure_has_no_ground_and_no_black_text():
     figure, axes = plt.subplots()
     axes.plot([0, 1], [0, 1], color="black")
     axes.vlines([0.5], 0, 1, colors=["0.2"])
+    axes.scatter([0.1], [0.9], color="black")
     axes.set_title("title")
     kept = axes.text(0.2, 0.8, "label", bbox={"facecolor": "white"})
     coloured = axes.text(0.8, 0.2, "blue", color=plots.PALETTE[5])
@@ -401,7 +402,9 @@ def test_a_figure_has_no_ground_and_no_black_text():
     assert np.median(pixels[..., 3]) == 0, "nor inside"
     assert (kept.get_color(), coloured.get_color()) == ("black", plots.PALETTE[5])
     assert axes.lines[0].get_color() == axes.title.get_color() == plots.INK
-    np.testing.assert_allclose(axes.collections[0].get_edgecolor()[0, :3], to_rgb(plots.INK))
+    for marks in axes.collections:
+        np.testing.assert_allclose(marks.get_edgecolor()[0, :3], to_rgb(plots.INK))
+    np.testing.assert_allclose(axes.collections[1].get_facecolor()[0, :3], to_rgb(plots.INK))
 
 
 # ---------------------------------------------------------------- text that collides
