@@ -23,6 +23,7 @@ from ..pixels.edges import boundary_map
 from ..pixels.grabcut import grabcut_images, grabcut_plus_inner
 from .data import BoxAnnotations
 from .features import compute_key
+from .refine import keep_boxes_filled
 from .tricks import TRICKS, Trick
 
 #: Part of every cache's key; a change of what is computed gets a new number.
@@ -107,6 +108,7 @@ RECIPES: dict[str, Recipe] = {
     "grabcut": Recipe(_grabcut_plain, 1, TRICKS, "GrabCut"),
     "grabcut_plus": Recipe(_grabcut, 1, TRICKS, "GrabCut+"),
     "grabcut_plus_inner": Recipe(_grabcut_plus_inner, 1, TRICKS, "GrabCut+^i"),
+    "filled": Recipe(_grabcut_plus_inner, 3, (keep_boxes_filled,), "GrabCut+^i, filled", folds=4),
     "mcg": Recipe(_mcg, 1, TRICKS, "MCG"),
     "mcg_and_grabcut_plus": Recipe(None, 1, TRICKS, "M∩G+"),
     "full": Recipe(None, 1, (), "full supervision"),

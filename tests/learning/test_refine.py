@@ -1,0 +1,158 @@
+"""Boxes stay as full as their first labels say: closed forms, the constraint, and who learns from whom."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lecturekit.learning import bootstrap as loop
+from lecturekit.learning.bootstrap import bootstrap
+from lecturekit.learning.data import scenes_data
+from lecturekit.learning.recipes import RECIPES
+from lecturekit.learning.refine import filled_posterior, keep_boxes_filled
+from lecturekit.learning.tricks import View
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def odds(q):
+    return np.log(q / (1 - q))
+
+
+def view(boxes, classes, first, background):
+    """A student that knows classes 1 and 2, and where it says background."""
+    first, background = np.array(first, np.uint8), np.array(background, np.float32)
+    rest = (1 - background) / 2
+    probabilities = np.stack([background, rest, rest])
+    image = np.zeros((*first.shape, 3), np.uint8)
+    return View(image, np.array(boxes, np.int64), np.array(classes, np.int64), first, probabilities)
+
+
+# -------------------------------------------------------------------------------------------------- posterior
+
+
+def test_the_same_evidence_everywhere_is_no_news():
+    prior = np.linspace(0.05, 0.95, 12).reshape(3, 4)
+    for evidence in (-7.0, 0.0, 3.0, 500.0, np.inf):
+        np.testing.assert_allclose(filled_posterior(prior, np.full((3, 4), evidence)), prior, atol=1e-9)
+
+
+def test_two_pixels_in_closed_form():
+    """Equal priors of one half and evidence a, b: the shift is -(a + b) / 2, as the two q sum to 1."""
+    q = filled_posterior([0.5, 0.5], [3.0, -1.0])
+    np.testing.assert_allclose(q, [1 / (1 + np.exp(-2)), 1 / (1 + np.exp(2))], atol=1e-9)
+
+
+def test_strong_evidence_puts_the_share_where_it_points():
+    prior, evidence = np.full(10, 0.3), np.array([-200.0] * 7 + [200.0] * 3)
+    np.testing.assert_allclose(filled_posterior(prior, evidence), [0] * 7 + [1] * 3, atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.floats(0, 12))
+def test_the_share_is_kept_and_the_rest_is_one_shift(seed, pixels, spread):
+    rng = np.random.default_rng(seed)
+    prior = rng.uniform(0.02, 0.98, pixels)
+    evidence = rng.normal(0, spread, pixels)
+    counts = rng.random(pixels) < 0.7
+    counts[rng.integers(pixels)] = True
+    q = filled_posterior(prior, evidence, counts)
+    assert abs(q[counts].mean() - prior[counts].mean()) < 1e-7
+    sure = (q > 1e-6) & (q < 1 - 1e-6)
+    shift = (odds(q) - odds(prior) - evidence)[sure]
+    assert np.ptp(shift) < 1e-6 if sure.any() else True
+
+
+@pytest.mark.parametrize(
+    ("prior", "evidence", "counts", "named"),
+    [
+        ([0.5], [0.0, 1.0], None, "shape"),
+        ([0.0, 0.5], [0.0, 1.0], None, "prior"),
+        ([0.5, 1.0], [0.0, 1.0], None, "prior"),
+        ([0.5, 0.5], [0.0, 1.0], [False, False], "counts"),
+    ],
+)
+def test_what_is_no_posterior_is_refused(prior, evidence, counts, named):
+    with pytest.raises(ValueError, match=named):
+        filled_posterior(prior, evidence, counts)
+
+
+# ------------------------------------------------------------------------------------------------------ trick
+
+
+def test_the_student_moves_the_object_within_its_box():
+    """First labels fill half of the box, on the wrong side; a student that is sure moves them across."""
+    first = [[0, 2, 2, 0, 0, 0]]
+    background = [[0.5, 0.999, 0.999, 0.001, 0.001, 0.5]]
+    seen = view([(1, 0, 5, 1)], [2], first, background)
+    assert keep_boxes_filled(seen.first, seen, trust=1).tolist() == [[0, 0, 0, 2, 2, 0]]
+    assert keep_boxes_filled(seen.first, seen, trust=0).tolist() == first
+    # log-odds that only answer the prior's leave it undecided
+    assert keep_boxes_filled(seen.first, seen, certain=0.999, least=0.9).tolist() == [[0, *[255] * 4, 0]]
+
+
+def test_a_student_that_says_background_everywhere_takes_nothing_away():
+    first = [[0, 1, 1, 1, 0], [0, 1, 1, 1, 0]]
+    seen = view([(0, 0, 5, 2)], [1], first, np.full((2, 5), 0.99))
+    np.testing.assert_array_equal(keep_boxes_filled(seen.first, seen), first)
+
+
+def test_the_smaller_box_is_in_front_and_outside_is_background():
+    first = np.ones((4, 6), np.uint8)
+    first[1:3, 1:3], first[:, 5] = 2, 0
+    for order in ([0, 1], [1, 0]):
+        boxes, classes = np.array([(0, 0, 5, 4), (1, 1, 3, 3)])[order], np.array([1, 2])[order]
+        seen = view(boxes, classes, first, np.full((4, 6), 0.5))
+        np.testing.assert_array_equal(keep_boxes_filled(first, seen), first)
+
+
+def test_a_box_that_is_hidden_or_empty_does_no_harm():
+    first = np.full((3, 3), 255, np.uint8)
+    seen = view([(0, 0, 3, 3), (0, 0, 3, 3), (2, 2, 2, 2)], [1, 2, 1], first, np.full((3, 3), 0.5))
+    assert keep_boxes_filled(first, seen).tolist() == [[255] * 3] * 3
+    none = view(np.zeros((0, 4)), [], first, np.full((3, 3), 0.1))
+    assert not keep_boxes_filled(first, none).any()
+
+
+@pytest.mark.parametrize("wrong", [{"certain": 0.5}, {"certain": 1}, {"trust": -1}, {"least": 1.5}])
+def test_numbers_out_of_range_are_named(wrong):
+    seen = view([(0, 0, 1, 1)], [1], [[0]], [[0.5]])
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        keep_boxes_filled(seen.first, seen, **wrong)
+
+
+# ----------------------------------------------------------------------------------------------------- recipe
+
+
+def test_no_picture_is_labelled_by_a_student_that_learned_from_it(monkeypatch, tmp_path):
+    """Labels of one picture, spoilt, change the next labels of the others and not its own."""
+    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
+    data = scenes_data(6, 2, size=32)
+    options = {"side": 64, "epochs": 3, "head": "linear", "device": "cpu", "cache": False, "keep": 6}
+    seen = []
+
+    def remember(labels, view):
+        seen.append(view.probabilities.copy())
+        return labels
+
+    truth = list(data.train_masks)
+    for first in (truth, [np.full_like(truth[0], 2), *truth[1:]]):
+        bootstrap(data, "filled", 2, tricks=(remember,), first=first, **options)
+    np.testing.assert_array_equal(seen[0], seen[6])
+    assert all((seen[k] != seen[6 + k]).any() for k in (1, 2, 3, 5))  # of another fold than picture 0
+    np.testing.assert_array_equal(seen[4], seen[10])  # of the same
+
+
+def test_the_recipe_runs_on_scenes_and_gives_the_same_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
+    data = scenes_data(8, 3, size=48)
+    options = {"side": 96, "epochs": 3, "device": "cpu", "cache": False}
+    runs = [bootstrap(data, "filled", **options) for _ in range(2)]
+    assert len(runs[0]) == RECIPES["filled"].rounds == 3
+    assert [r.fingerprint for r in runs[0].rounds] == [r.fingerprint for r in runs[1].rounds]
+    for labels, boxes, classes in zip(
+        runs[0][-1].train_labels, data.train.boxes, data.train.classes, strict=False
+    ):
+        inside = loop.View(None, np.asarray(boxes, int), classes, labels, None).inside
+        assert not labels[~inside].any()
+        assert set(np.unique(labels)) <= {0, 255, *classes.tolist()}
