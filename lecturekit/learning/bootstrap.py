@@ -235,6 +235,8 @@ class _Run:
         if self.recipe == "full":
             return list(self.data.train_masks)
         options: dict[str, Any] = {"cache": self.cache, "progress": self.progress}
+        if RECIPES[self.recipe].looks:
+            options["seen"] = self.features[0]
         return first_labels(self.recipe, self.data.train, side=self.label_side, **options)
 
     def student(self, labels: list[NDArray[np.uint8]], chosen: NDArray[np.int64] | None = None) -> Student:
@@ -291,7 +293,7 @@ class _Run:
         self, labels: list[NDArray[np.uint8]], student: Student | None, sizes: list[tuple[int, int]]
     ) -> Iterator[NDArray[np.float32]]:
         """Of each training picture, at these sizes, by students that learned from these labels."""
-        folds = RECIPES[self.recipe].folds
+        folds = min(RECIPES[self.recipe].folds, len(sizes))
         if folds == 1:
             student = self.student(labels) if student is None else student
             yield from student.probabilities(self.features[0], sizes=sizes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,8 +23,8 @@ from ..labels.boxes import fill_boxes, inner_boxes, intersect_labels, paint_mask
 from ..pixels.edges import boundary_map
 from ..pixels.grabcut import grabcut_images, grabcut_plus_inner
 from .data import BoxAnnotations
-from .features import compute_key
-from .refine import keep_boxes_filled
+from .features import Features, compute_key, features
+from .refine import filled_labels, keep_boxes_filled
 from .tricks import TRICKS, Trick
 
 #: Part of every cache's key; a change of what is computed gets a new number.
@@ -86,12 +87,13 @@ class Recipe:
 
     Attributes:
         make: the first labels; None where they are made otherwise: ``full`` takes the masks,
-            ``mcg_and_grabcut_plus`` what two other recipes agree on.
+            ``mcg_and_grabcut_plus`` what two other recipes agree on, ``filled`` looks at features.
         rounds: how many, unless told otherwise.
         tricks: applied to the student's labels between rounds.
         title: its name in tables, as the paper has it.
         folds: between rounds a picture's probabilities come from a student that did not learn from it: one
             of so many, each trained on the other parts of the pictures. 1: from the student itself.
+        looks: its first labels need the pictures' features.
     """
 
     make: LabelMaker | None
@@ -99,6 +101,7 @@ class Recipe:
     tricks: tuple[Trick, ...]
     title: str
     folds: int = 1
+    looks: bool = False
 
 
 RECIPES: dict[str, Recipe] = {
@@ -108,9 +111,9 @@ RECIPES: dict[str, Recipe] = {
     "grabcut": Recipe(_grabcut_plain, 1, TRICKS, "GrabCut"),
     "grabcut_plus": Recipe(_grabcut, 1, TRICKS, "GrabCut+"),
     "grabcut_plus_inner": Recipe(_grabcut_plus_inner, 1, TRICKS, "GrabCut+^i"),
-    "filled": Recipe(_grabcut_plus_inner, 3, (keep_boxes_filled,), "GrabCut+^i, filled", folds=4),
     "mcg": Recipe(_mcg, 1, TRICKS, "MCG"),
     "mcg_and_grabcut_plus": Recipe(None, 1, TRICKS, "M∩G+"),
+    "filled": Recipe(None, 3, (keep_boxes_filled,), "filled boxes", folds=4, looks=True),
     "full": Recipe(None, 1, (), "full supervision"),
 }
 
@@ -125,6 +128,7 @@ def first_labels(
     annotations: BoxAnnotations,
     *,
     side: int | None = None,
+    seen: Features | None = None,
     cache: bool = True,
     progress: bool = False,
 ) -> list[NDArray[np.uint8]]:
@@ -135,6 +139,7 @@ def first_labels(
         annotations: pictures and boxes.
         side: labels are made of pictures shrunk to this longer side, and enlarged; None: of pictures as they
             are.
+        seen: the pictures' features, for the recipe ``filled``; None: computed where it needs them.
         cache: keep them below ``data/bootstrap`` and find them there next time. ``False`` reads and writes
             nothing.
         progress: show a bar.
@@ -148,23 +153,29 @@ def first_labels(
         >>> first_labels("naive", boxes, cache=False)[0].tolist()
         [[0, 0, 0, 0, 0, 0], [0, 7, 7, 0, 0, 0], [0, 7, 7, 0, 0, 0], [0, 0, 0, 0, 0, 0]]
     """
-    make = checked_recipe(recipe).make
+    plan = checked_recipe(recipe)
+    make = plan.make
     if recipe == "full":
         raise ValueError("recipe must make labels from boxes, got 'full', which is the truth itself")
     small = annotations.shrunk(side)
-    if make is None:
+    edges = partial(_edges, small, cache, progress)
+    if make is None and not plan.looks:
         options = {"cache": cache, "progress": progress}
         both = (first_labels(one, small, **options) for one in ("mcg", "grabcut_plus"))
         labels = [intersect_labels(a, b, boxes) for a, b, boxes in zip(*both, small.boxes, strict=True)]
     else:
+        name = f"labels-{recipe}"
+        if plan.looks:
+            seen = features(annotations.images, cache=cache, progress=progress) if seen is None else seen
+            name = f"{name}-{seen.key[:8]}"
 
         def made() -> list[NDArray[np.uint8]]:
-            maps = make(small, lambda: _edges(small, cache, progress))
+            maps = filled_labels(small, edges(), seen) if make is None else make(small, edges)
             return list(tqdm(maps, total=len(small), desc=recipe, leave=False, disable=not progress))
 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "GrabCut fell back")
-            labels = _kept(f"labels-{recipe}", small, made, cache)
+            labels = _kept(name, small, made, cache)
     return [resized(one, size) for one, size in zip(labels, annotations.sizes, strict=True)]
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
+import cv2
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
 from ..kit.checks import number
-from ..labels.boxes import paint_order, window
+from ..labels.boxes import checked_boxes, paint_order, window
 from ..labels.label_map import BACKGROUND, IGNORE
-from .tricks import View
+from ..pixels.grabcut import grabcut_boxes, grabcut_votes
+from .box_masks import ANSWER, box_features, train_box_masks
+from .data import BoxAnnotations
+from .features import Features
+from .tricks import View, boxes_in_front
 
 #: Log-odds are kept within this: beyond it a probability is 0 or 1.
 LIMIT = 30.0
@@ -99,23 +107,156 @@ def keep_boxes_filled(
     """
     number("certain", certain, 0.5, 1, open_=True)
     number("trust", trust, 0)
-    number("least", least, 0, 1)
     floor = np.finfo(np.float32).tiny
     background = view.probabilities[BACKGROUND].astype(np.float64)
     objects = np.delete(view.probabilities, BACKGROUND, 0).sum(0, dtype=np.float64)
     odds = trust * (np.log(objects + floor) - np.log(background + floor))
-    present = np.unique(view.classes)
-    shares = {BACKGROUND: np.ones(labels.shape)} | {int(c): np.zeros(labels.shape) for c in present}
     owner = view.owner
-    for k in paint_order(view.boxes, view.classes):
-        where = window(view.boxes[k])
+    joined = []
+    for k, (box, c) in enumerate(zip(view.boxes, view.classes, strict=True)):
+        where = window(box)
         mine = view.first[where]
-        prior = np.where(mine == view.classes[k], certain, np.where(mine == IGNORE, 0.5, 1 - certain))
-        seen = owner[where] == k + 1
-        q = filled_posterior(prior, odds[where], seen if seen.any() else None)
-        for share in shares.values():
-            share[where] *= 1 - q
-        shares[int(view.classes[k])][where] += q
-    names = np.array(list(shares))
-    stacked = np.stack(list(shares.values()))
+        prior = np.where(mine == c, certain, np.where(mine == IGNORE, 0.5, 1 - certain))
+        joined.append(_joined(prior, odds[where], owner[where] == k + 1))
+    return paint_shares(joined, view.boxes, view.classes, labels.shape, least)
+
+
+def _joined(prior: NDArray, log_odds: NDArray, visible: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """`filled_posterior` over what no smaller box hides; over all of a box that is hidden, or empty."""
+    if prior.size == 0:
+        return np.zeros(prior.shape)
+    return filled_posterior(prior, log_odds, visible if visible.any() else None)
+
+
+def paint_shares(
+    shares: Sequence[NDArray],
+    boxes: NDArray[np.int64],
+    classes: NDArray[np.int64],
+    size: tuple[int, ...],
+    least: float,
+) -> NDArray[np.uint8]:
+    """Labels where boxes, painted one over the other with smaller ones in front, are clear enough.
+
+    Args:
+        shares: probability of being object, one map a box, of its height and width.
+        boxes: int ``(N, 4)``, inside the picture, half open.
+        classes: ``(N,)``.
+        size: height and width of the picture.
+        least: probability from which on a pixel is labelled; the others are ignored.
+
+    Returns:
+        uint8 ``(H, W)``.
+
+    Example:
+        >>> shares = [np.full((1, 3), 0.9), np.array([[0.5]])]
+        >>> boxes = np.array([[0, 0, 3, 1], [2, 0, 3, 1]])
+        >>> paint_shares(shares, boxes, np.array([7, 4]), (1, 4), 0.6).tolist()
+        [[7, 7, 255, 0]]
+    """
+    number("least", least, 0, 1)
+    names = np.unique([BACKGROUND, *classes])
+    stacked = np.zeros((len(names), *size))
+    stacked[0] = 1
+    for k in paint_order(boxes, classes):
+        part = stacked[(slice(None), *window(boxes[k]))]
+        part *= 1 - shares[k]
+        part[np.searchsorted(names, classes[k])] += shares[k]
     return np.where(stacked.max(0) >= least, names[stacked.argmax(0)], IGNORE).astype(np.uint8)
+
+
+# ----------------------------------------------------------------------------------------------- first labels
+
+
+def filled_labels(
+    annotations: BoxAnnotations,
+    edges: Sequence[NDArray[np.float32]],
+    seen: Features,
+    *,
+    folds: int = 4,
+    least: float = 0.7,
+    runs: int = 10,
+) -> Iterator[NDArray[np.uint8]]:
+    """First labels from votes of GrabCut+ that a head for masks in boxes corrects, each box as full as voted.
+
+    The prior of a pixel is the mean of GrabCut+ and of the votes of its changed runs. GrabCut knows one
+    picture and its colours alone. What it says of all boxes together teaches a head that looks at the frozen
+    features inside a box and knows no class (`box_masks`). Its mistakes are others: GrabCut takes the wrong
+    half of one box, and the head has seen hundreds. So its answer for pictures it did not learn from is the
+    evidence of `filled_posterior`.
+
+    Args:
+        annotations: pictures and boxes.
+        edges: their boundary maps.
+        seen: their features; the pictures may have another size there.
+        folds: heads, each of which learns from the other parts of the pictures.
+        least: as in `paint_shares`.
+        runs: as in `grabcut_votes`.
+
+    Returns:
+        Labels of each picture, one after the other, uint8 ``(H, W)``.
+    """
+    places = [
+        checked_boxes(boxes, classes, size)
+        for boxes, classes, size in zip(
+            annotations.boxes, annotations.classes, annotations.sizes, strict=True
+        )
+    ]
+    priors = [
+        _votes(image, boxes, edge, runs)
+        for image, (boxes, _), edge in zip(annotations.images, places, edges, strict=True)
+    ]
+    answers = _mask_answers(priors, [boxes for boxes, _ in places], annotations.sizes, seen, folds)
+    for (boxes, classes), prior, answer, size in zip(places, priors, answers, annotations.sizes, strict=True):
+        owner = boxes_in_front(boxes, classes, size)
+        joined = [
+            _joined(p, a, owner[window(box)] == k + 1)
+            for k, (box, p, a) in enumerate(zip(boxes, prior, answer, strict=True))
+        ]
+        yield paint_shares(joined, boxes, classes, size, least)
+
+
+def _votes(
+    image: NDArray[np.uint8], boxes: NDArray[np.int64], edge: NDArray[np.float32], runs: int
+) -> list[NDArray[np.float64]]:
+    """Mean of GrabCut+ and the votes of its runs in each box, within .1 and .9: neither is ever certain."""
+    masks = grabcut_boxes(image, boxes, edge).masks
+    votes = np.nan_to_num(grabcut_votes(image, boxes, edge, runs=runs), nan=0.5)
+    return [
+        0.1 + 0.4 * (mask[window(box)] + vote[window(box)].clip(0, 1).astype(np.float64))
+        for mask, vote, box in zip(masks, votes, boxes, strict=True)
+    ]
+
+
+def _mask_answers(
+    priors: list[list[NDArray[np.float64]]],
+    boxes: list[NDArray[np.int64]],
+    sizes: list[tuple[int, int]],
+    seen: Features,
+    folds: int,
+) -> list[list[NDArray[np.float32]]]:
+    """Log-odds of every box's pixels by a head that did not learn from its picture; 0 where there is none."""
+    answers = [[np.zeros(p.shape, np.float32) for p in prior] for prior in priors]
+    which = [(i, k) for i, prior in enumerate(priors) for k, p in enumerate(prior) if p.size]
+    if not which:
+        return answers
+    cells = [seen.values[i, :, :h, :w] for i, (h, w) in enumerate(seen.cells.tolist())]
+    looks = torch.cat([box_features(cells[i], boxes[i][k : k + 1], sizes[i]).half() for i, k in which])
+    wanted = torch.from_numpy(np.stack([_shrunk(priors[i][k]) for i, k in which]))
+    targets = torch.stack([wanted, torch.ones_like(wanted)], 1)
+    fold = np.array([i % folds for i, _ in which])
+    for n in np.unique(fold):
+        mine = np.flatnonzero(fold == n)
+        others = np.flatnonzero(fold != n)
+        if len(others):
+            head = train_box_masks(looks[others], targets[others])
+            with torch.no_grad():
+                logits = torch.cat([head(part.float()) for part in looks[mine].split(64)]).numpy()
+            for (i, k), answer in zip((which[j] for j in mine), logits, strict=True):
+                answers[i][k] = cv2.resize(answer, answers[i][k].shape[::-1])
+    return answers
+
+
+def _shrunk(share: NDArray[np.float64]) -> NDArray[np.float32]:
+    """A map at the head's 28 x 28."""
+    way = cv2.INTER_AREA if min(share.shape) >= ANSWER else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(share.astype(np.float32), (ANSWER, ANSWER), interpolation=way), np.float32)

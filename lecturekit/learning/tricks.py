@@ -40,10 +40,23 @@ class View:
     @property
     def owner(self) -> NDArray[np.int64]:
         """Number 1..N of the box in front at each pixel, 0 outside all: int ``(H, W)``."""
-        owner = np.zeros(self.first.shape, np.int64)
-        for k in paint_order(self.boxes, self.classes):
-            owner[window(self.boxes[k])] = k + 1
-        return owner
+        return boxes_in_front(self.boxes, self.classes, self.first.shape)
+
+
+def boxes_in_front(
+    boxes: NDArray[np.int64], classes: NDArray[np.int64], size: tuple[int, ...]
+) -> NDArray[np.int64]:
+    """Number 1..N of the box in front at each pixel, 0 outside all: int ``(H, W)``.
+
+    Args:
+        boxes: ``(N, 4)``, inside the picture, half open.
+        classes: ``(N,)``.
+        size: height and width of the picture.
+    """
+    owner = np.zeros(size, np.int64)
+    for k in paint_order(boxes, classes):
+        owner[window(boxes[k])] = k + 1
+    return owner
 
 
 #: Labels of a picture in, labels of it out: uint8 ``(H, W)``.

@@ -184,7 +184,7 @@ def test_objects_found_in_closed_form():
 
 def test_the_recipes_of_the_paper_are_here():
     assert " ".join(RECIPES) == (
-        "naive box box_inner grabcut grabcut_plus grabcut_plus_inner filled mcg mcg_and_grabcut_plus full"
+        "naive box box_inner grabcut grabcut_plus grabcut_plus_inner mcg mcg_and_grabcut_plus filled full"
     )
     assert RECIPES["naive"].tricks == ()
     assert RECIPES["box"].tricks == TRICKS == (drop_wrong_class, clear_outside, reset_small, crf_boundaries)
