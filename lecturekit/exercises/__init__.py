@@ -69,7 +69,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import pkgutil
 import sys
 import textwrap
 import tomllib
@@ -80,9 +79,12 @@ from types import ModuleType
 from typing import Any
 
 from lecturekit.exercises import _attempt, _memory
-from lecturekit.exercises._cards import HINT_NAMES, card_markdown, cell_source, solution_source
+from lecturekit.exercises._cards import card_markdown, cell_source, solution_source
 from lecturekit.exercises._judge import Judge, Outcome, Result
-from lecturekit.exercises._render import Note, show
+from lecturekit.exercises._open_task import OpenTask, open_tasks_in
+from lecturekit.exercises._progress import progress
+from lecturekit.exercises._recall import recall
+from lecturekit.exercises._render import HINT_NAMES, Hinted, Note, show
 from lecturekit.exercises.quiz import Option, Question, Quiz
 from lecturekit.kit.checks import whole
 
@@ -90,12 +92,16 @@ __all__ = [
     "Chapter",
     "Exercise",
     "Mistake",
+    "OpenTask",
     "Outcome",
     "Result",
     "card_markdown",
     "cell_source",
     "exercises_in",
     "modules",
+    "open_tasks_in",
+    "progress",
+    "recall",
     "solution_source",
 ]
 
@@ -110,7 +116,7 @@ class Mistake:
 
 
 @dataclass
-class Exercise:
+class Exercise(Hinted):
     """A task with its stub, reference solution, hints and known mistakes. The module's docstring shows how.
 
     `difficulty` is 1, 2 or 3, `minutes` the time to plan for. `rtol` and `atol` are the tolerances of
@@ -130,8 +136,8 @@ class Exercise:
     cases: Callable[[], Sequence[tuple]] | None = None
     rtol: float = 1e-4
     atol: float = 1e-6
+    _after_hints = "(the last one; solution() shows a solution)"
     failed: int = field(default=1, init=False, repr=False)  #: number of the case that failed last
-    _revealed: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.difficulty not in (1, 2, 3):
@@ -223,17 +229,6 @@ class Exercise:
 
         return _attempt.handed_on(stand_in)
 
-    def hint(self, number: int | None = None) -> Note:
-        """The next hint, or hint `number` (1 is a nudge, 2 says how in words, 3 is nearly the code)."""
-        count = len(self.hints)
-        if number is not None and number not in range(1, count + 1):
-            return Note(f"There are {count} hints: ask for hint(1), hint(2) or hint(3).")
-        self._revealed = number or min(self._revealed + 1, count)
-        rest = count - self._revealed
-        more = f"({rest} more: call hint() again)" if rest else "(the last one; solution() shows a solution)"
-        at = self._revealed - 1
-        return Note(f"**Hint {at + 1}, {HINT_NAMES[at]}.** {self.hints[at].strip()}\n\n{more}")
-
     def solution(self) -> Note:
         """Source of the reference solution, as it could stand in the student's cell."""
         return Note(f"```python\n{solution_source(self)}\n```")
@@ -245,6 +240,32 @@ class Chapter:
     def __init__(self, name: str) -> None:
         path = Path(str(sys.modules[name].__file__)).with_suffix(".toml")
         self.words = tomllib.loads(path.read_text("utf-8"))
+        self.name = path.stem
+        self.number: str = self.words["chapter"]["number"]  #: such as "05b"
+        self.title: str = self.words["chapter"]["title"]
+
+    @property
+    def notebook(self) -> str:
+        """File name of the chapter's notebook."""
+        return f"{self.number}_{self.name}.ipynb"
+
+    def recall(self) -> Quiz:
+        """Two questions on earlier chapters; what was answered wrongly comes back first."""
+        return recall(self.number)
+
+    def open_task(
+        self, name: str, example: Callable, properties: Mapping[str, Callable[[Any], bool]]
+    ) -> OpenTask:
+        """The open task with the words under `name`; each property is named in the TOML by a sentence."""
+        words: dict[str, Any] = dict(self.words[name])
+        said = words.pop("properties")
+        if list(said) != list(properties):
+            raise ValueError(f"properties must be those of the TOML, {list(said)}, got {list(properties)}")
+        texts: dict[str, Any] = {key: _folded(words[key]) for key in ("title", "why", "task")}
+        for key in ("rubric", "hints"):
+            texts[key] = [_folded(text) for text in words[key]]
+        checked = {_folded(said[key]): holds for key, holds in properties.items()}
+        return OpenTask(name=name, example=example, properties=checked, **(words | texts))
 
     def exercise(
         self,
@@ -284,10 +305,10 @@ def _folded(text: str) -> str:
 
 
 def modules() -> list[ModuleType]:
-    """The modules that hold exercises or quizzes, one a notebook, in the order of their names."""
-    names = sorted(m.name for m in pkgutil.iter_modules(__path__))
-    chapters = [name for name in names if not name.startswith("_") and name != "quiz"]
-    return [importlib.import_module(f"{__name__}.{name}") for name in chapters]
+    """The modules that hold exercises or quizzes, one a notebook, in the order of the course."""
+    folder = Path(__path__[0])
+    found = [importlib.import_module(f"{__name__}.{path.stem}") for path in folder.glob("*.toml")]
+    return sorted(found, key=lambda module: module.chapter.number)
 
 
 def exercises_in(module: ModuleType) -> list[Exercise]:

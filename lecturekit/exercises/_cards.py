@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from lecturekit.exercises._render import HINT_NAMES
 
 if TYPE_CHECKING:
     from lecturekit.exercises import Exercise
-
-HINT_NAMES = ("a nudge", "in words", "nearly the code")
 
 
 def solution_source(exercise: Exercise) -> str:
@@ -33,17 +34,21 @@ def solution_source(exercise: Exercise) -> str:
 def card_markdown(exercise: Exercise) -> str:
     """The exercise as the Markdown cell above its stub, hints in folds, readable without a kernel."""
     dots = "●" * exercise.difficulty + "○" * (3 - exercise.difficulty)
-    folds = "\n\n".join(
-        f"<details><summary>Hint {i}, {kind}</summary>\n\n{text.strip()}\n\n</details>"
-        for i, (kind, text) in enumerate(zip(HINT_NAMES, exercise.hints, strict=True), start=1)
-    )
     return (
         f"### Exercise: {exercise.title}\n\n"
         f"**Difficulty** {dots} ({exercise.difficulty} of 3) · **Time** {exercise.minutes} minutes\n\n"
         f"**Why it matters:** {exercise.why.strip()}\n\n"
         f"**Your task:** {exercise.task.strip()}\n\n"
-        f"{folds}\n\n"
+        f"{hint_folds(exercise.hints)}\n\n"
         f"`exercises.{exercise.name}.solution()` shows a solution."
+    )
+
+
+def hint_folds(hints: Sequence[str]) -> str:
+    """Hints as Markdown, each in a fold of its own."""
+    return "\n\n".join(
+        f"<details><summary>Hint {i}, {kind}</summary>\n\n{text.strip()}\n\n</details>"
+        for i, (kind, text) in enumerate(zip(HINT_NAMES, hints, strict=True), start=1)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import sys
+from collections.abc import Sequence
 
 
 def inline_html(text: str) -> str:
@@ -41,3 +42,25 @@ def show(thing: object) -> None:
         ipython.display.display(thing)
     else:
         print(thing)
+
+
+HINT_NAMES = ("a nudge", "in words", "nearly the code")
+
+
+class Hinted:
+    """Something with three hints, revealed one after the other."""
+
+    hints: Sequence[str]
+    _revealed = 0
+    _after_hints = "(the last one)"
+
+    def hint(self, number: int | None = None) -> Note:
+        """The next hint, or hint `number` (1 is a nudge, 2 says how in words, 3 is nearly the code)."""
+        count = len(self.hints)
+        if number is not None and number not in range(1, count + 1):
+            return Note(f"There are {count} hints: ask for hint(1), hint(2) or hint(3).")
+        self._revealed = number or min(self._revealed + 1, count)
+        rest = count - self._revealed
+        more = f"({rest} more: call hint() again)" if rest else self._after_hints
+        at = self._revealed - 1
+        return Note(f"**Hint {at + 1}, {HINT_NAMES[at]}.** {self.hints[at].strip()}\n\n{more}")

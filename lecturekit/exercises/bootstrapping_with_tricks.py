@@ -370,4 +370,60 @@ cheapest = chapter.exercise(
 )
 
 
+def _train_in_rounds(first, views, train, tricks, rounds):
+    labels = list(first)
+    history = []
+    for _ in range(rounds):
+        history.append(labels)
+        predicted = train(labels)()
+        mended = []
+        for answer, view in zip(predicted, views, strict=True):
+            for trick in tricks:
+                answer = trick(answer, view)
+            mended.append(answer)
+        if all(np.array_equal(a, b) for a, b in zip(mended, labels, strict=True)):
+            break
+        labels = mended
+    return history
+
+
+class _Recorder:
+    """A student that answers what it was taught plus one, and remembers what it was taught."""
+
+    def __init__(self, step: int = 1) -> None:
+        self.taught: list[list[np.ndarray]] = []
+        self.step = step
+
+    def __call__(self, labels):
+        self.taught.append([np.array(x) for x in labels])
+        return lambda: [np.array(x) + self.step for x in labels]
+
+
+def _rounds_of(answer, tricks=(), rounds=3, step=1):
+    """What the student was taught, and the history, of two pictures with views 10 and 20."""
+    student = _Recorder(step)
+    first = [np.zeros((2, 2), int), np.full((2, 2), 5)]
+    history = answer(first, [10, 20], student, list(tricks), rounds)
+    values = [[int(x[0, 0]) for x in labels] for labels in student.taught]
+    return values, [[int(x[0, 0]) for x in labels] for labels in history], first
+
+
+train_in_rounds = chapter.open_task(
+    "train_in_rounds",
+    _train_in_rounds,
+    {
+        "one_a_round": lambda f: len(_rounds_of(f, rounds=4)[0]) == 4,
+        "first_as_given": lambda f: _rounds_of(f)[0][0] == [0, 5],
+        "own_answers": lambda f: _rounds_of(f)[0] == [[0, 5], [1, 6], [2, 7]],
+        "all_tricks_in_order": lambda f: (
+            _rounds_of(f, [lambda x, v: 2 * x, lambda x, v: x + 1])[0][1] == [3, 13]
+        ),
+        "own_view": lambda f: _rounds_of(f, [lambda x, v: x + v])[0][1] == [11, 26],
+        "history": lambda f: _rounds_of(f, [lambda x, v: 2 * x])[0] == _rounds_of(f, [lambda x, v: 2 * x])[1],
+        "stops": lambda f: len(_rounds_of(f, rounds=9, step=0)[0]) == 1,
+        "input_kept": lambda f: [int(x.sum()) for x in _rounds_of(f)[2]] == [0, 20],
+    },
+)
+
+
 after_the_rounds = chapter.quiz("after_the_rounds")

@@ -241,4 +241,132 @@ precision_and_coverage = chapter.exercise(
 )
 
 
+def _grabcut_round(image, box, mask):
+    x0, y0, x1, y1 = box
+    inside = np.zeros(mask.shape, bool)
+    inside[y0:y1, x0:x1] = True
+    pixels = image.astype(float)
+
+    def cost(chosen):
+        # minus log density of one Gaussian for each colour channel, fitted to the chosen pixels
+        mean, variance = pixels[chosen].mean(0), pixels[chosen].var(0) + 25
+        return ((pixels - mean) ** 2 / variance + np.log(variance)).sum(2) / 2
+
+    votes = (cost(~mask) - cost(mask & inside)).clip(-2, 2)  # above zero: more like the object
+    padded = np.pad(votes, 1, mode="edge")
+    shifts = [padded[i : i + votes.shape[0], j : j + votes.shape[1]] for i in range(3) for j in range(3)]
+    return (np.mean(shifts, 0) > 0) & inside
+
+
+def _disc(seed=0, colours=((40, 90, 200), (220, 160, 60)), noise=12.0):
+    """A picture of a disc, its box and its true mask."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:40, :50]
+    truth = (x - 26) ** 2 + (y - 19) ** 2 < 12**2
+    image = np.where(truth[..., None], colours[1], colours[0]) + random.normal(0, noise, (40, 50, 3))
+    return image.clip(0, 255).astype(np.uint8), (14, 7, 39, 32), truth
+
+
+def _filled(box, shape):
+    x0, y0, x1, y1 = box
+    mask = np.zeros(shape, bool)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+def _after(answer, rounds, **scene):
+    """The mask after some rounds from the filled box, and the truth."""
+    image, box, truth = _disc(**scene)
+    mask = _filled(box, truth.shape)
+    for _ in range(rounds):
+        mask = np.asarray(answer(image.copy(), box, mask.copy()))
+    return mask, truth
+
+
+def _iou(a, b):
+    return (a & b).sum() / max((a | b).sum(), 1)
+
+
+def _stays_in_its_box(answer):
+    # a second disc of the object's colour lies outside the box
+    image, box, _ = _disc()
+    image[:6, :9] = (220, 160, 60)
+    mask = np.asarray(answer(image, box, _filled(box, image.shape[:2])))
+    return not (mask & ~_filled(box, mask.shape)).any()
+
+
+def _cleans_specks(answer):
+    image, box, truth = _disc(noise=0.0)
+    image[19, 26], image[9, 16] = (40, 90, 200), (220, 160, 60)  # background in the object, and vice versa
+    mask = np.asarray(answer(image, box, truth.copy()))
+    return bool(mask[19, 26]) and not mask[9, 16]
+
+
+grabcut_round = chapter.open_task(
+    "grabcut_round",
+    _grabcut_round,
+    {
+        "form": lambda f: [(m.dtype, m.shape) for m, _ in [_after(f, 1)]] == [(np.dtype(bool), (40, 50))],
+        "in_box": _stays_in_its_box,
+        "better": lambda f: (lambda mask, truth: _iou(mask, truth) > 0.8)(*_after(f, 1)),
+        "rounds": lambda f: all(_iou(*_after(f, 3, seed=s, noise=25.0)) > 0.9 for s in (1, 2)),
+        "any_colours": lambda f: _iou(*_after(f, 2, colours=((230, 230, 230), (30, 30, 30)))) > 0.9,
+        "no_specks": _cleans_specks,
+        "input_kept": lambda f: _unchanged(f, *_disc()),
+    },
+)
+
+
+def _unchanged(answer, image, box, truth):
+    before, mask = image.copy(), truth.copy()
+    answer(image, box, mask)
+    return np.array_equal(image, before) and np.array_equal(mask, truth)
+
+
+def _crf_kernel(image, place, colour):
+    height, width = image.shape[:2]
+    places = np.indices((height, width)).reshape(2, -1).T / place
+    features = np.hstack([places, image.reshape(-1, 3) / colour])
+    squares = ((features[:, None] - features[None]) ** 2).sum(2)
+    kernel = np.exp(-squares / 2)
+    np.fill_diagonal(kernel, 0)
+    return kernel
+
+
+def _stripes():
+    """A picture (5, 6) whose left half is dark and whose right half is light."""
+    image = np.full((5, 6, 3), 40, np.uint8)
+    image[:, 3:] = 200
+    return image
+
+
+def _at(kernel, a, b, width=6):
+    """Entry of two pixels, each (row, column)."""
+    return np.asarray(kernel)[a[0] * width + a[1], b[0] * width + b[1]]
+
+
+crf_kernel = chapter.open_task(
+    "crf_kernel",
+    _crf_kernel,
+    {
+        "form": lambda f: np.shape(f(_stripes(), 3.0, 20.0)) == (30, 30),
+        "symmetric": lambda f: np.allclose(f(_stripes(), 3.0, 20.0), np.transpose(f(_stripes(), 3.0, 20.0))),
+        "no_self": lambda f: not np.diag(f(_stripes(), 3.0, 20.0)).any(),
+        "range": lambda f: (
+            np.min(f(_stripes(), 3.0, 20.0)) >= 0 and 0.5 < np.max(f(_stripes(), 3.0, 20.0)) <= 1
+        ),
+        "boundary": lambda f: (
+            _at(f(_stripes(), 3.0, 20.0), (2, 2), (2, 3))
+            < 0.01 * _at(f(_stripes(), 3.0, 20.0), (2, 2), (2, 1))
+        ),
+        "fades": lambda f: np.allclose(
+            [_at(f(0 * _stripes(), 2.0, 20.0), (2, 0), (2, x)) for x in (1, 2, 4)],
+            np.exp([-1 / 8, -1 / 2, -2]),
+        ),
+        "colour_scale": lambda f: np.isclose(_at(f(_stripes(), 1e6, 160.0), (0, 0), (4, 5)), np.exp(-3 / 2)),
+        "no_overflow": lambda f: np.allclose(f(_stripes(), 3.0, 20.0), f(255 - _stripes(), 3.0, 20.0)),
+    },
+)
+
+
 after_boxes = chapter.quiz("after_boxes")

@@ -29,6 +29,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from lecturekit.exercises import _memory
 from lecturekit.exercises._render import inline_html
 from lecturekit.kit.javascript import joined
 
@@ -109,6 +110,8 @@ class Quiz:
         """Mark and remember the choice for question number `question`, counted from 0."""
         result = mark(self.questions[question], chosen)
         self.answers[question] = sorted(set(chosen))
+        if self.answers[question]:
+            _memory.remember("questions", self.questions[question].text, result.correct)
         return result
 
     def results(self) -> list[Mark | None]:
