@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -198,7 +198,7 @@ def _distance(maps: Tensor, truth: Tensor, size: int) -> float:
 
 
 @contextmanager
-def _counting(model: nn.Module) -> Iterator[dict[int, int]]:
+def _counting(model: nn.Module) -> Generator[dict[int, int]]:
     """Bytes that autograd keeps, by storage, of tensors that are not the model's own."""
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     kept: dict[int, int] = {}

@@ -14,11 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..kit.checks import choice
+
 UPSAMPLING = ("nearest", "bilinear", "bicubic")
 
 
 def rectify(maps: Tensor) -> Tensor:
-    """Keep the evidence for the class and drop the evidence against it: ``max(map, 0)``, any shape."""
+    """Keep the evidence for the class and drop the evidence against it: ``max(map, 0)``.
+
+    Args:
+        maps: float ``(..., h, w)``.
+
+    Example:
+        >>> rectify(torch.tensor([[1.0, -2.0]]))
+        tensor([[1., 0.]])
+    """
     return check_maps(maps).clamp(min=0)
 
 
@@ -34,9 +44,18 @@ def normalise(maps: Tensor, how: str = "max") -> Tensor:
     Returns:
         Same shape and dtype, finite. A flat map, and with ``"max"`` a map that is nowhere positive, gives
         zeros.
+
+    Raises:
+        TypeError: maps that are no float tensor.
+        ValueError: maps that are not finite, or another `how`.
+
+    Example:
+        >>> normalise(torch.tensor([[4.0, -2.0]]))
+        tensor([[ 1.0000, -0.5000]])
+        >>> normalise(torch.tensor([[4.0, -2.0]]), "minmax")
+        tensor([[1., 0.]])
     """
-    if how not in ("max", "minmax"):
-        raise ValueError(f"how must be 'max' or 'minmax', got {how!r}")
+    choice("how", how, ("max", "minmax"))
     # Half the value in float32 or wider: neither the range of float16 nor max - min can overflow.
     wide = check_maps(maps).to(_wide(maps)) / 2
     low, high = wide.amin((-2, -1), keepdim=True), wide.amax((-2, -1), keepdim=True)
@@ -59,10 +78,17 @@ def upsample(maps: Tensor, size: int | tuple[int, int], mode: str = "bilinear") 
 
     Returns:
         Float ``(..., *size)`` of the same dtype.
+
+    Raises:
+        TypeError: maps that are no float tensor.
+        ValueError: maps that are not finite, or another size or mode.
+
+    Example:
+        >>> upsample(torch.tensor([[0.0, 1.0]]), (1, 4))
+        tensor([[0.0000, 0.2500, 0.7500, 1.0000]])
     """
     height, width = _pair(size)
-    if mode not in UPSAMPLING:
-        raise ValueError(f"mode must be one of {', '.join(UPSAMPLING)}, got {mode!r}")
+    choice("mode", mode, UPSAMPLING)
     flat = check_maps(maps).reshape(-1, 1, *maps.shape[-2:]).to(_wide(maps))  # (N, 1, h, w)
     # "nearest-exact" takes the centre of the target pixel; torch's "nearest" is off by half a pixel.
     exact, corners = ("nearest-exact", None) if mode == "nearest" else (mode, False)
@@ -80,6 +106,14 @@ def threshold(maps: Tensor, share: float = 0.2) -> Tensor:
 
     Returns:
         bool, same shape; all False for a flat map and for one that is nowhere positive.
+
+    Raises:
+        TypeError: maps that are no float tensor.
+        ValueError: maps that are not finite, or another share.
+
+    Example:
+        >>> threshold(torch.tensor([[5.0, 1.0, 2.0]]))
+        tensor([[ True, False,  True]])
     """
     share = _share(share)
     wide = check_maps(maps).to(_wide(maps))
@@ -101,9 +135,16 @@ def box_from_map(maps: Tensor, share: float = 0.2, connectivity: int = 8) -> Ten
     Returns:
         int64 ``(..., 4)`` on the maps' device: x0, y0, x1, y1, half open, so that ``map[y0:y1, x0:x1]`` is
         the box. Four zeros where nothing is above the threshold.
+
+    Raises:
+        TypeError: maps that are no float tensor.
+        ValueError: maps that are not finite, or another share or connectivity.
+
+    Example:
+        >>> box_from_map(torch.tensor([[0.0, 5.0, 2.0], [0.0, 1.0, 0.0]]))
+        tensor([1, 0, 3, 1])
     """
-    if connectivity not in (4, 8):
-        raise ValueError(f"connectivity must be 4 or 8, got {connectivity!r}")
+    choice("connectivity", connectivity, (4, 8))
     masks = threshold(maps, share)
     flat = masks.reshape(-1, *maps.shape[-2:]).cpu().numpy()
     nothing = [(0, 0, 0, 0)]

@@ -44,6 +44,11 @@ def linear_as_conv(linear: nn.Linear, feature_shape: Sequence[int]) -> nn.Conv2d
     Raises:
         TypeError: `linear` is no ``nn.Linear``.
         ValueError: `feature_shape` is not three positive whole numbers whose product is its input size.
+
+    Example:
+        >>> convolution = linear_as_conv(nn.Linear(8 * 7 * 7, 10), (8, 7, 7))
+        >>> convolution(torch.zeros(1, 8, 9, 7)).shape
+        torch.Size([1, 10, 3, 1])
     """
     if not isinstance(linear, nn.Linear):
         raise TypeError(f"linear must be an nn.Linear, got {type(linear).__name__}")
@@ -67,6 +72,15 @@ def pool_then_classify(
 
     Returns:
         Logits ``(B, K)``.
+
+    Raises:
+        ValueError: features of another shape, or another pool.
+
+    Example:
+        >>> features, linear = torch.rand(2, 8, 7, 7), nn.Linear(8, 10)
+        >>> logits = pool_then_classify(features, linear)
+        >>> torch.allclose(logits, classify_then_pool(features, linear), atol=1e-5)
+        True
     """
     return classifier(_pool(features, pool)(features))
 
@@ -77,8 +91,18 @@ def classify_then_pool(
     """The other order: the classifier at every position, then one number a class.
 
     With ``pool="mean"`` and a linear classifier both orders give the same, since both steps are linear. With
-    ``pool="max"`` this is the head of Oquab et al., CVPR 2015. Arguments and result as in
-    `pool_then_classify`.
+    ``pool="max"`` this is the head of Oquab et al., CVPR 2015.
+
+    Args:
+        features: as in `pool_then_classify`.
+        classifier: as in `pool_then_classify`.
+        pool: as in `pool_then_classify`.
+
+    Returns:
+        Logits ``(B, K)``.
+
+    Raises:
+        ValueError: features of another shape, or another pool.
     """
     reduce = _pool(features, pool)
     maps = classifier(features.movedim(1, -1)).movedim(-1, 1)  # (B, h, w, C) -> (B, K, h, w)
@@ -107,6 +131,15 @@ def head_cost(feature_shape: Sequence[int], classes: int, order: str) -> Cost:
         classes: outputs of the linear layer.
         order: ``"pool_then_classify"``, ``"classify_then_pool"``, or ``"flatten"``: a fully connected layer
             with a weight for every position.
+
+    Raises:
+        ValueError: a shape, number or order of another kind.
+
+    Example:
+        >>> head_cost((512, 7, 7), 1000, "pool_then_classify").multiply_adds
+        512000
+        >>> head_cost((512, 7, 7), 1000, "classify_then_pool").multiply_adds
+        25088000
     """
     channels, height, width = _shape(feature_shape)
     if not _is_positive(classes):
@@ -147,6 +180,12 @@ def fully_convolutional(model: nn.Module, size: int | tuple[int, int] | None = N
     Raises:
         TypeError: `model` is no module.
         ValueError: the head is none of these (max pooling, a transformer); the size does not fit.
+
+    Example:
+        >>> layers = nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
+        >>> dense = fully_convolutional(nn.Sequential(*layers), size=32)
+        >>> dense(torch.zeros(1, 3, 32, 64)).shape
+        torch.Size([1, 5, 15, 31])
     """
     if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
         raise TypeError(f"model must be a torch module that is not scripted, got {type(model).__name__}")
