@@ -11,7 +11,7 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -116,20 +116,3 @@ def source_key(*folders: str | os.PathLike[str]) -> str:
     """Of the Python files in some folders: what they compute is kept until one of them changes."""
     files = sorted(path for folder in folders for path in Path(folder).glob("*.py"))
     return content_key([path.read_bytes() for path in files])
-
-
-def packed(maps: Sequence[NDArray]) -> NDArray:
-    """Maps of any sizes and one dtype in one row; `unpacked` takes them apart."""
-    return np.concatenate([np.zeros(0, np.uint8), *(one.ravel() for one in maps)])
-
-
-def unpacked(flat: NDArray, shapes: Sequence[tuple[int, int]]) -> list[NDArray]:
-    """Maps of these shapes out of one row.
-
-    Example:
-        >>> [m.shape for m in unpacked(packed([np.zeros((2, 3)), np.ones((1, 4))]), [(2, 3), (1, 4)])]
-        [(2, 3), (1, 4)]
-    """
-    ends = np.cumsum([height * width for height, width in shapes])[:-1]
-    parts = np.split(flat, ends) if shapes else []
-    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]

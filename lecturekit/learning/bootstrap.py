@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
 from ..kit import cache as disk
@@ -189,7 +189,7 @@ def bootstrap(
         student = run.student(labels)
         history.rounds.append(run.measured(student, labels))
         if file is not None:
-            disk.write(file, run.key, **_as_arrays(history), labels=disk.packed(labels))
+            disk.write(file, run.key, **_as_arrays(history, labels))
     return History(history.recipe, history.tricks, history.seed, history.rounds[:rounds])
 
 
@@ -314,19 +314,18 @@ class _Run:
         found = None if file is None else disk.read(file, self.key)
         if found is None:
             return history, None
-        shown = {kind: _shown(found, kind) for kind in ("train_labels", "predicted")}
-        for k, quality in enumerate(found["quality"]):
+        for k in range(int(found["rounds"])):
             history.rounds.append(
                 Round(
-                    LabelQuality(*quality),
-                    found["counts"][k],
-                    tuple(found["found"][k].tolist()),
-                    str(found["fingerprints"][k]),
-                    shown["train_labels"][k],
-                    shown["predicted"][k],
+                    LabelQuality(*found[f"{k} quality"]),
+                    found[f"{k} counts"],
+                    tuple(found[f"{k} found"].tolist()),
+                    str(found[f"{k} fingerprint"]),
+                    _maps(found, f"{k} train_labels"),
+                    _maps(found, f"{k} predicted"),
                 )
             )
-        return history, disk.unpacked(found["labels"], self.data.train.sizes)
+        return history, _maps(found, "labels")
 
 
 def class_ious(counts: NDArray) -> NDArray[np.float64]:
@@ -389,24 +388,19 @@ def objects_found(
     return float(np.mean(hits)) if hits else float("nan")
 
 
-def _as_arrays(history: History) -> dict[str, NDArray]:
-    rounds = history.rounds
-    arrays = {
-        "quality": np.array([list(r.labels) for r in rounds]),  # (rounds, 4, K)
-        "counts": np.array([r.counts for r in rounds]),  # (rounds, N, 3, K)
-        "found": np.array([r.found for r in rounds]),
-        "fingerprints": np.array([r.fingerprint for r in rounds]),
-    }
-    for kind in ("train_labels", "predicted"):
-        shown = [getattr(r, kind) for r in rounds]
-        arrays[kind] = disk.packed([x for maps in shown for x in maps])
-        arrays[f"{kind}_shapes"] = np.array([x.shape for x in shown[0]], int).reshape(-1, 2)
+def _as_arrays(history: History, labels: list[NDArray[np.uint8]]) -> dict[str, ArrayLike]:
+    """All that `_Run.restored` needs, by name."""
+    arrays: dict[str, ArrayLike] = {"rounds": len(history)} | _named("labels", labels)
+    for k, one in enumerate(history.rounds):
+        arrays |= {f"{k} quality": np.array(one.labels), f"{k} counts": one.counts}
+        arrays |= {f"{k} found": one.found, f"{k} fingerprint": one.fingerprint}
+        arrays |= _named(f"{k} train_labels", one.train_labels) | _named(f"{k} predicted", one.predicted)
     return arrays
 
 
-def _shown(found: dict[str, NDArray], kind: str) -> list[list[NDArray[np.uint8]]]:
-    """The maps that were kept of each round."""
-    count = len(found["counts"])
-    shapes = [(height, width) for height, width in found[f"{kind}_shapes"].tolist()]
-    flat = disk.unpacked(found[kind], shapes * count)
-    return [flat[k * len(shapes) : (k + 1) * len(shapes)] for k in range(count)]
+def _named(name: str, maps: list[NDArray[np.uint8]]) -> dict[str, ArrayLike]:
+    return {f"{name} {k}": one for k, one in enumerate(maps)}
+
+
+def _maps(found: dict[str, NDArray], name: str) -> list[NDArray[np.uint8]]:
+    return [found[f"{name} {k}"] for k in range(len(found)) if f"{name} {k}" in found]

@@ -199,9 +199,9 @@ def _kept(
     file = data_dir() / "bootstrap" / f"{name}-{key}.npz"
     found = disk.read(file, key)
     if found is not None:
-        return disk.unpacked(found["maps"], annotations.sizes)
+        return [found[str(k)] for k in range(len(annotations))]
     maps = made()
-    disk.write(file, key, maps=disk.packed(maps))
+    disk.write(file, key, **{str(k): one for k, one in enumerate(maps)})
     return maps
 
 

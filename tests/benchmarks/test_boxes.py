@@ -9,6 +9,7 @@ pytest.importorskip("higra", reason="higra has no wheels for this machine")
 from lecturekit.benchmarks import boxes as benchmark
 from lecturekit.learning import bootstrap as loop
 from lecturekit.learning.bootstrap import History, Round
+from lecturekit.learning.data import voc_data
 from lecturekit.learning.recipes import RECIPES
 from lecturekit.metrics import LabelQuality
 
@@ -35,6 +36,14 @@ def folder(tmp_path):
     (root / "ImageSets/Segmentation/train.txt").write_text("0\n1\n")
     (root / "ImageSets/Segmentation/val.txt").write_text("2\n3\n")
     return root
+
+
+def test_photographs_keep_their_own_size(folder):
+    """The network and the measures see a photograph as it is; labels alone are made of smaller ones."""
+    data = voc_data(folder)
+    assert data.train.sizes == data.val.sizes == [(40, 48)] * 2
+    assert all(mask.shape == (40, 48) for mask in [*data.train_masks, *data.val_masks])
+    assert len(data.fewer(1, 2).train) == 1
 
 
 def test_all_recipes_in_one_table(folder, tmp_path, monkeypatch):

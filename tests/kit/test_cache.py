@@ -133,17 +133,6 @@ def test_a_full_disk_leaves_nothing_behind(file, monkeypatch):
     assert file.read_bytes() == before
 
 
-def test_labels_of_any_sizes_are_packed_and_unpacked():
-    maps = [
-        np.full((2, 3), 7, np.uint8),
-        np.zeros((0, 4), np.uint8),
-        np.arange(4, dtype=np.uint8).reshape(4, 1),
-    ]
-    back = cache.unpacked(cache.packed(maps), [m.shape for m in maps])
-    assert all(np.array_equal(a, b) for a, b in zip(maps, back, strict=True))
-    assert cache.unpacked(cache.packed([]), []) == []
-
-
 def test_source_is_what_the_files_say(tmp_path):
     (tmp_path / "a.py").write_text("x = 1\n")
     first = cache.source_key(tmp_path)

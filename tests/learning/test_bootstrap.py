@@ -274,7 +274,7 @@ def test_rounds_of_another_file_or_with_missing_entries_are_made_anew(few, own_f
     newest = max(folder.glob("[0-9a-f]*.npz"), key=lambda p: p.stat().st_mtime_ns)
     with np.load(newest) as content:
         arrays = dict(content)
-    for short in ({}, {"counts": arrays["counts"]}, arrays | {"quality": arrays["quality"][:0]}):
+    for short in ({}, {"rounds": arrays["rounds"]}, arrays | {"0 quality": arrays["0 quality"][:0]}):
         np.savez(newest, **short)
         with pytest.warns(UserWarning, match="made anew"):
             same(bootstrap(few, "naive", 1, seed=21, **QUICK), before)
