@@ -97,6 +97,7 @@ def train_localiser(
     decay: float = 0.0,
     alpha: Callable[[float], float] = alone,
     trunk: int = 0,
+    warm_up: float = 0.3,
     seed: int = 0,
     device: str | torch.device | None = None,
     **settings: float,
@@ -109,6 +110,8 @@ def train_localiser(
         decay: of the pool (`global_weighted_rank_pool`): 0 is the maximum, 1 the mean.
         alpha: share of the training that is over -> weight of the localiser: `alone` or `moving_alpha`.
         trunk: width of the layer that both learn, 0 for none.
+        warm_up: share of the training for which the pool is the mean before it becomes what `decay` says. The
+            maximum hears of one cell an image: if that is a wrong one at first, it may never look elsewhere.
         seed: of weights and order.
         device: where; None lets `pick_device` choose.
         **settings: of `training.Settings`, over 20 epochs, lr 3e-3, weight_decay .1, batch 16, stride 2.
@@ -117,6 +120,7 @@ def train_localiser(
         ValueError: present is not one row an image, or numbers out of range.
     """
     number("decay", decay, 0, 1)
+    number("warm_up", warm_up, 0, 1)
     if present.ndim != 2 or len(present) != len(features) or present.dtype != torch.bool:
         raise ValueError(f"present must be bool ({len(features)}, K), got {present.dtype} {present.shape}")
     usual = {"epochs": 20, "lr": 3e-3, "weight_decay": 0.1, "batch": 16, "stride": 2}
@@ -128,7 +132,7 @@ def train_localiser(
     def loss(module: nn.Module, batch: Batch, labels: Tensor) -> Tensor:
         x, inside = batch.thinned(batch.inside)
         maps, scores = module(x, inside)
-        pooled = global_weighted_rank_pool(maps, decay, inside)
+        pooled = global_weighted_rank_pool(maps, 1.0 if batch.done < warm_up else decay, inside)
         return transfer_loss(scores, pooled, labels, alpha(batch.done))
 
     options = Settings(**(usual | settings))  # ty: ignore[invalid-argument-type]

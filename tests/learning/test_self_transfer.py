@@ -64,7 +64,9 @@ def _features(count: int = 32):
 @pytest.mark.parametrize("options", [{}, {"decay": 1.0}, {"trunk": 8, "alpha": moving_alpha}])
 def test_maps_point_at_the_class(options, one_thread):
     features, present, places = _features()
-    module = train_localiser(features, present, epochs=30, lr=0.03, stride=1, device="cpu", **options)
+    module = train_localiser(
+        features, present, epochs=30, lr=0.03, batch=4, stride=1, device="cpu", **options
+    )
     hits = []
     for maps, some in zip(class_maps(module, features), places, strict=True):
         for c, row, column in some:

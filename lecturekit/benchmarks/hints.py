@@ -1,0 +1,445 @@
+"""Clicks, scribbles, image labels, time and boxes: what students learn from each, and what each costs.
+
+Photographs come from a folder in VOC's layout; settings were chosen on its training list alone (students of
+the first three quarters, measured on the last), the validation list is looked at for the table only. Motion
+is measured on generated clips.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..datasets import scenes
+from ..datasets.voc import CLASSES, VOC, shrunk
+from ..labels.boxes import clip_boxes
+from ..labels.costs import COSTS
+from ..learning import propagation
+from ..learning.box_masks import (
+    BoxMaskHead,
+    box_features,
+    box_target,
+    mask_ious,
+    predict_masks,
+    train_box_masks,
+)
+from ..learning.features import Features, features
+from ..learning.points import (
+    belief_within,
+    clicks_as_labels,
+    point_supervision,
+    self_training,
+    simulate_clicks,
+)
+from ..learning.scribbles import (
+    crf_loss,
+    scribble_seconds,
+    scribble_supervision,
+    simulate_scribbles,
+    spread_labels,
+)
+from ..learning.seed_expand import find_seeds, grid_colours, sec_supervision
+from ..learning.self_transfer import SelfTransfer, class_maps, moving_alpha, train_localiser
+from ..learning.training import Loss, train
+from ..metrics import label_quality, pointing_game
+from ..pixels.edges import boundary_map
+from ..pixels.grabcut import grabcut_boxes
+from ..pixels.objectness import as_probability, border_contrast, rank
+from . import _results
+
+#: Longer side of the label maps in pixels, and of the pictures as the network sees them.
+SIDE, SEEN = 160, 384
+#: How every student is trained.
+STUDENT: dict[str, Any] = {"head": "two_layer", "epochs": 24, "lr": 2e-3, "batch": 8, "stride": 3}
+#: Weight of the objectness loss, and of the regulariser of scribbles.
+OBJECTNESS, REGULARISER = 0.1, 0.3
+#: Seeds: share of a class's maximum, and of the background cue's ranks.
+SEEDS = {"share": 0.4, "background_share": 0.35}
+#: The head from boxes to masks, and GrabCut+ that teaches it.
+BOX_MASKS = {"epochs": 14}
+GRABCUT = {"side": 64, "rounds": 2}
+#: Clips and their frames; none of them was looked at while settings were chosen.
+CLIPS, FRAMES, CLIP_SEED = 12, 16, 5
+
+
+@dataclasses.dataclass(eq=False)
+class Pictures:
+    """One list of a folder: features of the pictures' own pixels, labels at `SIDE`."""
+
+    features: Features
+    images: list[NDArray[np.uint8]]
+    masks: list[NDArray[np.uint8]]
+    boxes: list[NDArray]
+    classes: list[NDArray[np.int64]]
+
+    @property
+    def present(self) -> Tensor:
+        """The image labels, bool ``(N, K)``, background in all of them."""
+        present = torch.zeros(len(self.masks), len(CLASSES), dtype=torch.bool)
+        for row, mask in zip(present, self.masks, strict=True):
+            row[torch.tensor([0, *(c for c in np.unique(mask).tolist() if c != 255)])] = True
+        return present
+
+    def grids(self) -> Iterator[NDArray[np.float32]]:
+        """The features of each picture on its own cells, ``(C, h, w)``."""
+        for k in range(len(self.masks)):
+            yield self.features.batch([k])[0].numpy()
+
+
+def run(data: str | Path, seeds: int = 3, quick: bool = False) -> str:
+    """Every kind of hint on a folder in VOC's layout and on clips, as Markdown; rows go to docs/results.
+
+    Args:
+        data: the folder, with the lists train and val.
+        seeds: how many students a row.
+        quick: 24 training and 12 other pictures, two epochs, one seed, two clips: a look, and nothing is
+            kept.
+    """
+    student = STUDENT | ({"epochs": 2} if quick else {})
+    seeds = 1 if quick else seeds
+    rows = clip_rows(2 if quick else CLIPS)
+    learn, judge = pictures(data, (24, 12) if quick else (None, None))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # GrabCut says where it fell back to the box
+        for seed in range(seeds):
+            for row in _rows_of_a_seed(learn, judge, seed, student):
+                rows.append(row | {"seed": seed})
+                if not quick:
+                    settings = {
+                        "student": student,
+                        "side": SIDE,
+                        "seen": SEEN,
+                        "seeds": seeds,
+                        "clips": CLIPS,
+                    }
+                    _results.save("hints", rows, settings)
+    return table(rows)
+
+
+def pictures(
+    root: str | Path, counts: tuple[int | None, int | None] = (None, None)
+) -> tuple[Pictures, Pictures]:
+    """The two lists of a folder, train and val.
+
+    Args:
+        root: of the folder.
+        counts: how many pictures of each; None: all.
+    """
+    made: list[Pictures] = []
+    for split, count in zip(("train", "val"), counts, strict=True):
+        folder = VOC(root, split)
+        whole = [folder[k] for k in range(len(folder))[:count]]
+        small = [shrunk(picture, SIDE) for picture in whole]
+        like = made[0].features if made else None
+        grid = features([p.image for p in whole], side=SEEN, like=like, progress=True)
+        made.append(
+            Pictures(
+                at_size(grid, [p.image for p in small]),
+                [p.image for p in small],
+                [p.mask for p in small],
+                [p.boxes for p in small],
+                [p.classes for p in small],
+            )
+        )
+    return made[0], made[1]
+
+
+def at_size(grid: Features, images: Sequence[NDArray[np.uint8]]) -> Features:
+    """The same features for labels at another size: `images` are the pictures at that size."""
+    small = copy.copy(grid.pictures)
+    small.images = list(images)
+    small.sizes = np.array([image.shape[:2] for image in images])
+    return dataclasses.replace(grid, pictures=small)
+
+
+# --------------------------------------------------------------------------------------------------- students
+
+
+def _rows_of_a_seed(learn: Pictures, judge: Pictures, seed: int, student: dict[str, Any]) -> Iterator[dict]:
+    """Rows of one seed: students first, then pointing and boxes."""
+    present, empty = learn.present, [np.full(m.shape, 255, np.uint8) for m in learn.masks]
+    cues = [border_contrast(grid) for grid in learn.grids()]
+    objectness = _on_grid([as_probability(cue) for cue in cues], learn.features)
+    clicks = _clicks(learn)
+    strokes = _labels(simulate_scribbles, learn)
+    objects = float(np.mean([len(b) for b in learn.boxes]))
+    cost = {name: COSTS[key].seconds for name, key in (("image", "image_class"), ("mask", "object_masks"))}
+    cost |= {"click": COSTS["click"].seconds, "scribble": scribble_seconds(objects)}
+
+    def taught(name: str, kind: str, labels: list, loss: Loss | None = None) -> tuple[dict, Any]:
+        start = time.process_time()
+        made = train(learn.features, labels, len(CLASSES), seed=seed, loss=loss, device="cpu", **student)
+        spent = time.process_time() - start
+        iou = label_quality(made.labels(judge.features), judge.masks, len(CLASSES)).mean_iou
+        row = {"table": "students", "name": name, "label": kind, "seconds": cost[kind], "iou": iou}
+        return row | {"cpu": spent}, made.module
+
+    yield taught("full supervision", "mask", learn.masks)[0]
+    yield taught("image label", "image", empty, point_supervision(present))[0]
+    yield taught("points", "click", clicks, point_supervision(present))[0]
+    row, module = taught(
+        "points + objectness", "click", clicks, point_supervision(present, objectness, OBJECTNESS)
+    )
+    yield row
+    for turn in (2, 3):
+        beliefs = belief_within(module, learn.features, present)
+        row, module = taught(f"points + objectness, round {turn}", "click", clicks, self_training(beliefs))
+        yield row
+    yield taught("scribbles", "scribble", strokes, scribble_supervision(None))[0]
+    loss = scribble_supervision(crf_loss, REGULARISER)
+    yield taught("scribbles + CRF loss", "scribble", strokes, loss)[0]
+    if seed == 0:
+        each = zip(learn.images, strokes, strict=True)
+        walked = [spread_labels(image, drawn) for image, drawn in each]
+        yield taught("scribbles, random walker first", "scribble", walked)[0]
+    localiser = yield from _pointing_rows(learn, judge, seed)
+    seed_maps = class_maps(localiser, learn.features)
+    each = zip(seed_maps, present.numpy(), cues, strict=True)
+    found = [find_seeds(m.numpy(), p, rank(cue), **SEEDS) for m, p, cue in each]
+    grid = _on_grid(found, learn.features, 255)
+    colours = grid_colours(learn.images, learn.features.cells)
+    for losses in (
+        ("seed", "expand", "constrain"),
+        ("seed", "expand"),
+        ("seed", "constrain"),
+        ("expand", "constrain"),
+    ):
+        loss = sec_supervision(grid, present, colours, losses)
+        yield taught(" + ".join(losses), "image", empty, loss)[0]
+    yield from _box_rows(learn, judge, seed)
+
+
+def _clicks(pictures: Pictures) -> list[NDArray[np.uint8]]:
+    each = zip(pictures.masks, pictures.boxes, pictures.classes, strict=True)
+    return [clicks_as_labels(simulate_clicks(m, b, c, rng=k), m.shape) for k, (m, b, c) in enumerate(each)]
+
+
+def _labels(make: Callable, pictures: Pictures) -> list[NDArray[np.uint8]]:
+    return [make(m, b, c) for m, b, c in zip(pictures.masks, pictures.boxes, pictures.classes, strict=True)]
+
+
+def _on_grid(maps: Sequence[NDArray], grid: Features, fill: float = 0) -> Tensor:
+    """Maps ``(h, w)`` of each picture's own cells, in one tensor ``(N, h, w)``."""
+    full = np.full((len(maps), *grid.cells.max(0)), fill, maps[0].dtype)
+    for place, one in zip(full, maps, strict=True):
+        place[: one.shape[0], : one.shape[1]] = one
+    return torch.from_numpy(full)
+
+
+# ------------------------------------------------------------------------------------ pointing game and boxes
+
+#: Localisers by name: decay of the pool, width of the trunk, and who leads.
+LOCALISERS: dict[str, dict[str, Any]] = {
+    "max": {"decay": 0.0},
+    "GAP": {"decay": 1.0},
+    "max, a trunk that learns": {"decay": 0.0, "trunk": 128},
+    "self-transfer": {"decay": 0.0, "trunk": 128, "alpha": moving_alpha},
+}
+
+
+def _pointing_rows(learn: Pictures, judge: Pictures, seed: int) -> Generator[dict, None, SelfTransfer]:
+    """Rows of the pointing game; the localiser with the maximum comes back."""
+    made: dict[str, SelfTransfer] = {}
+    hits: dict[str, NDArray[np.bool_]] = {}
+    for name, options in LOCALISERS.items():
+        start = time.process_time()
+        made[name] = train_localiser(learn.features, learn.present, seed=seed, device="cpu", **options)
+        spent = time.process_time() - start
+        hits[name] = pointed(made[name], judge)
+        row = {"table": "pointing", "name": name, "hits": hits[name].mean(), "pairs": len(hits[name])}
+        apart = hits["max"].astype(float) - hits[name]
+        error = apart.std(ddof=1) / len(apart) ** 0.5
+        yield row | {"cpu": spent, "max_better_by": apart.mean(), "standard_error": error}
+    return made["max"]
+
+
+def pointed(module: SelfTransfer, judge: Pictures) -> NDArray[np.bool_]:
+    """Whether the highest point of each picture's and class's map lies on the class.
+
+    Args:
+        module: makes the maps.
+        judge: pictures and their masks.
+    """
+    hits: list[bool] = []
+    each = zip(class_maps(module, judge.features), judge.present, judge.masks, strict=True)
+    for maps, present, mask in each:
+        some = [c for c in torch.where(present)[0].tolist() if c]
+        if some:
+            wide = torch.nn.functional.interpolate(maps[None, some], mask.shape, mode="bilinear")[0]
+            truth = torch.from_numpy(np.stack([mask == c for c in some]))
+            hits += pointing_game(wide, truth).tolist()
+    return np.array(hits)
+
+
+def _box_rows(learn: Pictures, judge: Pictures, seed: int) -> Iterator[dict]:
+    """The head from boxes to masks, taught by masks and by GrabCut+."""
+    seen = torch.cat([x for _, x, _, _ in _boxes_of(learn)]).half()
+    cuts: dict[int, NDArray[np.bool_]] = {}
+    for k, image in enumerate(learn.images):
+        cuts[k] = grabcut_boxes(image, list(learn.boxes[k]), boundary_map(image), **GRABCUT).masks
+    sources = {
+        "masks": lambda k, i, box: box_target(learn.masks[k], box, int(learn.classes[k][i])),
+        "GrabCut+": lambda k, i, box: box_target(cuts[k][i].astype(np.uint8), box, 1),
+    }
+    for name, source in sources.items():
+        targets = [
+            source(k, i, box)
+            for k, _, kept, boxes in _boxes_of(learn)
+            for i, box in zip(kept, boxes, strict=True)
+        ]
+        start = time.process_time()
+        head = train_box_masks(seen, torch.from_numpy(np.stack(targets)).half(), seed=seed, **BOX_MASKS)
+        spent = time.process_time() - start
+        yield box_row(judge, f"taught by {name}", head) | {"cpu": spent}
+    yield box_row(judge, "the whole box", None)
+
+
+def _filled(boxes: NDArray, size: tuple[int, int]) -> NDArray[np.bool_]:
+    masks = np.zeros((len(boxes), *size), bool)
+    for mask, (x0, y0, x1, y1) in zip(masks, clip_boxes(boxes, size), strict=True):
+        mask[y0:y1, x0:x1] = True
+    return masks
+
+
+def _boxes_of(pictures: Pictures) -> Iterator[tuple[int, Tensor, list[int], NDArray[np.int64]]]:
+    """Number, features of the boxes that are not empty, their numbers, and they themselves."""
+    for k, grid in enumerate(pictures.grids()):
+        size = pictures.masks[k].shape
+        boxes = clip_boxes(pictures.boxes[k], size)
+        kept = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(1)).tolist()
+        yield k, box_features(grid, boxes[kept], size), kept, boxes[kept]
+
+
+def box_row(judge: Pictures, name: str, head: BoxMaskHead | None) -> dict[str, Any]:
+    """IoU of the masks in the true boxes, as a row.
+
+    Args:
+        judge: pictures, boxes and masks.
+        name: of the row.
+        head: that finds the masks; None takes the whole boxes.
+    """
+    found = []
+    each = zip(judge.grids(), judge.masks, judge.boxes, judge.classes, strict=True)
+    for grid, truth, boxes, classes in each:
+        size = (truth.shape[0], truth.shape[1])
+        masks = _filled(boxes, size) if head is None else predict_masks(head, grid, boxes, size)
+        found.append(mask_ious(masks, truth, boxes, classes))
+    ious = np.concatenate(found)
+    ious = ious[~np.isnan(ious)]
+    at = {f"at_{level}": (ious >= level).mean() for level in (0.5, 0.75)}
+    return {"table": "boxes", "name": name, "boxes": len(ious), "iou": ious.mean(), **at}
+
+
+# ------------------------------------------------------------------------------------------------------- time
+
+#: Ways of carrying a mask: frames that one flow spans.
+WAYS: dict[str, tuple[int, ...]] = {
+    "frame by frame": (1,),
+    "hops of 3 frames": (3,),
+    "hops of 1, 2 and 3 together": (1, 2, 3),
+}
+AWAY = (1, 2, 4, 8, 12)
+
+
+def clip_rows(count: int) -> list[dict[str, Any]]:
+    """A mask on the first frame of each clip, carried: mean IoU so many frames away; and masks on every 8th.
+
+    Args:
+        count: of clips.
+    """
+    clips = [scenes.clip(k, seed=CLIP_SEED, frames=FRAMES) for k in range(count)]
+    motions = [propagation.Motion(list(clip.images)) for clip in clips]
+    classes = len(scenes.CLASSES)
+    copied = [[clip.masks[0]] * FRAMES for clip in clips]
+    rows = [_away("copied", copied, clips)]
+    for name, hops in WAYS.items():
+        carried = [
+            propagation.propagate(motion, {0: clip.masks[0]}, classes, hops=hops, least=0)
+            for motion, clip in zip(motions, clips, strict=True)
+        ]
+        rows.append(_away(name, carried, clips))
+    for name, both, least in (
+        ("nearest key", False, 0.0),
+        ("both keys", True, 0.0),
+        ("both, unsure ignored", True, 0.5),
+    ):
+        labels, truth = [], []
+        for motion, clip in zip(motions, clips, strict=True):
+            keys = {k: clip.masks[k] for k in range(0, FRAMES, 8)}
+            made = propagation.propagate(motion, keys, classes, hops=(1, 2, 3), both=both, least=least)
+            labels += made[:9]
+            truth += list(clip.masks[:9])
+        known = np.concatenate([m.ravel() != 255 for m in labels]).mean()
+        right = np.concatenate([(a == b)[a != 255] for a, b in zip(labels, truth, strict=True)]).mean()
+        iou = label_quality(labels, truth, classes).mean_iou
+        rows.append({"table": "keys", "name": name, "iou": iou, "right": right, "known": known})
+    return rows
+
+
+def _away(name: str, carried: Sequence, clips: Sequence[scenes.Clip]) -> dict[str, Any]:
+    row: dict[str, Any] = {"table": "time", "name": name}
+    for away in AWAY:
+        pairs = [(made[away], clip.masks[away]) for made, clip in zip(carried, clips, strict=True)]
+        labels, truth = (list(part) for part in zip(*pairs, strict=True))
+        row[str(away)] = label_quality(labels, truth, len(scenes.CLASSES)).mean_iou
+    return row
+
+
+# -------------------------------------------------------------------------------------------------- the table
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as Markdown: one table a kind, means over the seeds.
+
+    Args:
+        rows: as `run` makes them.
+    """
+    full = _mean(rows, "students", "full supervision", "iou")
+    lines = [
+        "| student | label, s a picture | mean IoU % | ± | of full | CPU s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in _names(rows, "students"):
+        some = [r for r in rows if r["table"] == "students" and r["name"] == name]
+        ious = 100 * np.array([r["iou"] for r in some])
+        spread = f"{ious.std(ddof=1):.1f}" if len(ious) > 1 else ""
+        share = f"{ious.mean() / full:.1%}".replace("%", " %") if full else ""
+        cost, cpu = f"{some[0]['label']}, {some[0]['seconds']:.1f}", np.mean([r["cpu"] for r in some])
+        lines.append(f"| {name} | {cost} | {ious.mean():.1f} | {spread} | {share} | {cpu:.0f} |")
+    lines += ["", "| map | points at the class % | max better by | ± |", "|---|---|---|---|"]
+    for name in _names(rows, "pointing"):
+        values = [_mean(rows, "pointing", name, key) for key in ("hits", "max_better_by", "standard_error")]
+        lines.append(f"| {name} | {' | '.join(f'{v:.1f}' for v in values)} |")
+    lines += ["", "| box to mask | IoU at .5 % | at .75 % | mean IoU % |", "|---|---|---|---|"]
+    for name in _names(rows, "boxes"):
+        values = [_mean(rows, "boxes", name, key) for key in ("at_0.5", "at_0.75", "iou")]
+        lines.append(f"| {name} | {' | '.join(f'{v:.1f}' for v in values)} |")
+    lines += ["", f"| carried, frames away | {' | '.join(map(str, AWAY))} |", "|---" * (len(AWAY) + 1) + "|"]
+    for name in _names(rows, "time"):
+        values = [_mean(rows, "time", name, str(away)) for away in AWAY]
+        lines.append(f"| {name} | {' | '.join(f'{v:.1f}' for v in values)} |")
+    lines += ["", "| masks on every 8th frame | mean IoU % | right % | labelled % |", "|---|---|---|---|"]
+    for name in _names(rows, "keys"):
+        values = [_mean(rows, "keys", name, key) for key in ("iou", "right", "known")]
+        lines.append(f"| {name} | {' | '.join(f'{v:.1f}' for v in values)} |")
+    return "\n".join(lines)
+
+
+def _names(rows: Sequence[dict[str, Any]], kind: str) -> list[str]:
+    return list(dict.fromkeys(r["name"] for r in rows if r["table"] == kind))
+
+
+def _mean(rows: Sequence[dict[str, Any]], kind: str, name: str, key: str) -> float:
+    """Mean over the seeds, in %."""
+    found = [r[key] for r in rows if r["table"] == kind and r["name"] == name]
+    return 100 * float(np.mean(found)) if found else 0.0

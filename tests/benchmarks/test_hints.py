@@ -1,0 +1,74 @@
+"""The table of hints: its arithmetic on rows made up, and the parts that run on a small folder."""
+
+import numpy as np
+import pytest
+import torch
+
+from lecturekit.benchmarks import hints
+from lecturekit.learning.features import Features
+from lecturekit.learning.features import Pictures as Frames
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def _judge(count: int = 4) -> hints.Pictures:
+    """Grids in which channel 1 is high on a square of class 3."""
+    values = np.zeros((count, 2, 4, 4), np.float16)
+    values[:, 1, 1:3, 1:3] = 1
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:24, 8:24] = 3
+    images = [np.zeros((32, 32, 3), np.uint8)] * count
+    grid = Features(values, Frames(images, 32), np.zeros(2, "f4"), np.eye(2, dtype="f4"), "test")
+    box, c = np.array([[4.0, 8.0, 24.0, 24.0]]), np.array([3])
+    return hints.Pictures(grid, images, [mask] * count, [box] * count, [c] * count)
+
+
+def test_image_labels_come_from_the_masks():
+    present = _judge(2).present
+    assert present.shape == (2, 21)
+    assert present.nonzero()[:, 1].tolist() == [0, 3, 0, 3]
+
+
+def test_a_whole_box_scores_what_it_holds_of_the_object():
+    row = hints.box_row(_judge(), "box", None)
+    assert row["iou"] == pytest.approx(16 * 16 / (20 * 16))
+    assert (row["boxes"], row["at_0.5"], row["at_0.75"]) == (4, 1.0, 1.0)
+
+
+def test_maps_are_asked_for_the_classes_that_are_there():
+    class Points(torch.nn.Module):
+        def __init__(self, channel: int):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+            self.channel = channel
+
+        def forward(self, x):
+            return x[:, self.channel, None].expand(-1, 21, -1, -1), None
+
+    assert hints.pointed(Points(1), _judge()).tolist() == [True] * 4
+    flat = hints.pointed(Points(0), _judge())  # a flat map points nowhere
+    assert flat.tolist() == [False] * 4
+
+
+def test_features_answer_at_the_size_of_other_labels():
+    grid = _judge().features
+    small = hints.at_size(grid, [np.zeros((16, 12, 3), np.uint8)] * 4)
+    assert small.pictures.sizes.tolist() == [[16, 12]] * 4
+    assert (small.cells == grid.cells).all()
+    assert grid.pictures.sizes.tolist() == [[32, 32]] * 4
+
+
+def test_the_table_takes_means_over_seeds_and_shares_of_full():
+    rows = [
+        {"table": "students", "name": name, "label": "mask", "seconds": 239.7, "iou": iou, "cpu": 5.0}
+        for name, iou in (("full supervision", 0.5), ("full supervision", 0.6), ("points", 0.44))
+    ]
+    lines = hints.table(rows).splitlines()
+    assert "| full supervision | mask, 239.7 | 55.0 | 7.1 | 100.0 % | 5 |" in lines
+    assert "| points | mask, 239.7 | 44.0 |  | 80.0 % | 5 |" in lines
+
+
+def test_carried_masks_beat_copied_ones():
+    rows = {row["name"]: row for row in hints.clip_rows(1)}
+    assert rows["hops of 3 frames"]["4"] > rows["copied"]["4"]
+    assert rows["both, unsure ignored"]["known"] < 1
