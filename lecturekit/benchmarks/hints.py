@@ -60,7 +60,7 @@ from . import _results
 #: Longer side of the label maps in pixels, and of the pictures as the network sees them.
 SIDE, SEEN = 160, 384
 #: How every student is trained.
-STUDENT: dict[str, Any] = {"head": "two_layer", "epochs": 24, "lr": 2e-3, "batch": 8, "stride": 3}
+STUDENT: dict[str, Any] = {"head": "two_layer", "epochs": 24, "lr": 2e-3, "batch": 8, "stride": 4}
 #: Weight of the objectness loss, and of the regulariser of scribbles.
 OBJECTNESS, REGULARISER = 0.1, 0.3
 #: Seeds: share of a class's maximum, and of the background cue's ranks.

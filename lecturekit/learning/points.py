@@ -128,12 +128,20 @@ def labelled_cells_loss(module: nn.Module, batch: Batch, targets: Tensor) -> Ten
     The point loss of `train`, whose labels hold a pixel a click (`clicks_as_labels`), and that of scribbles.
 
     Args:
-        module: a head of one cell, such as ``two_layer``.
+        module: a head of one cell on frozen features, such as ``two_layer``.
         batch: the images of the step.
         targets: ``(B, K, h, w)``, shares of the classes, 0 where there is no label.
     """
-    x, wanted = batch.cells(targets.sum(1) > 0, targets)
-    return cross_entropy(module(x), wanted) if len(x) else targets.new_zeros((), dtype=torch.float32)
+    if not isinstance(batch.source, Features):
+        raise ValueError("labelled cells alone can be looked at on frozen features, not with finetune=True")
+    image, row, column = (targets.sum(1) > 0).nonzero(as_tuple=True)
+    if len(image) == 0:
+        return targets.new_zeros((), dtype=torch.float32)
+    wanted = targets[image, :, row, column][..., None, None]
+    # read where the labels are; the whole grids of a step are a hundred times as many numbers
+    values = batch.source.values[batch.pictures.numpy()[image.cpu()], :, row.cpu(), column.cpu()]
+    x = torch.from_numpy(values.astype("f4")).to(batch.device)[..., None, None]
+    return cross_entropy(module(x), wanted)
 
 
 def point_supervision(present: Tensor, objectness: Tensor | None = None, weight: float = 0.1) -> Loss:
