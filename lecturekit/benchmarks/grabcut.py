@@ -49,6 +49,7 @@ def run(
         votes: runs of GrabCut+^i a box; 0 leaves it out (the paper takes about 150).
     """
     cv2.setNumThreads(torch.get_num_threads())  # the same for all
+    makers = mask_makers()
     voc = VOC(data, split)
     chosen = np.linspace(0, len(voc) - 1, min(pictures or len(voc), len(voc))).astype(int)
     labels, overlaps, seconds = defaultdict(list), defaultdict(list), defaultdict(float)
@@ -57,7 +58,8 @@ def run(
         picture = shrunk(voc[k], side)
         truth.append(picture.mask)
         for margin in MARGINS:
-            made = _masks(loosened(picture, margin), seconds if margin == 0 else defaultdict(float))
+            clock = seconds if margin == 0 else defaultdict(float)
+            made = _masks(loosened(picture, margin), makers, clock)
             for name, masks in made.items():
                 overlaps[margin, name].append(object_overlaps(masks, picture))
             if margin == 0:
@@ -72,22 +74,25 @@ def run(
 
 
 def mask_makers() -> dict[str, MaskMaker]:
-    """The ways to get one mask a box."""
+    """The ways to get one mask a box; OpenCV with the rule (`RULE`) follows from two of them."""
 
     def opencv(picture: Picture) -> list[NDArray[np.bool_]]:
         return [opencv_grabcut(picture.image, box) for box in picture.boxes]
 
-    def opencv_or_box(picture: Picture) -> list[NDArray[np.bool_]]:
-        masks = zip(opencv(picture), _filled(picture), strict=True)
-        return [mask if mask.sum() >= 0.1 * box.sum() else box for mask, box in masks]
+    cached: dict[str, Any] = {"image": None}  # the hierarchy of an image serves all of its boxes and margins
+
+    def best(picture: Picture) -> list[NDArray[np.bool_]]:
+        if cached["image"] is not picture.image:
+            cached.update(image=picture.image, hierarchy=proposals(picture.image))
+        inside = zip(picture.boxes, _filled(picture), strict=True)
+        return [best_proposal(cached["hierarchy"], box).mask & filled for box, filled in inside]
 
     makers: dict[str, MaskMaker] = {
         "Box": _filled,
         OPENCV: opencv,
-        RULE: opencv_or_box,
         "GrabCut": lambda p: list(grabcut_boxes(p.image, p.boxes).masks),
         "GrabCut+": lambda p: list(grabcut_boxes(p.image, p.boxes, boundary_map).masks),
-        "MCG": _best,
+        "MCG": best,
     }
     try:
         hed_weights_path()
@@ -128,21 +133,19 @@ def _filled(picture: Picture) -> list[NDArray[np.bool_]]:
     return [fill_boxes([box], [1], picture.mask.shape) == 1 for box in picture.boxes]
 
 
-def _best(picture: Picture) -> list[NDArray[np.bool_]]:
-    hierarchy = proposals(picture.image)
-    inside = zip(picture.boxes, _filled(picture), strict=True)
-    return [best_proposal(hierarchy, box).mask & filled for box, filled in inside]
-
-
-def _masks(picture: Picture, seconds: dict[str, float]) -> dict[str, Sequence[NDArray[np.bool_]]]:
+def _masks(
+    picture: Picture, makers: dict[str, MaskMaker], seconds: dict[str, float]
+) -> dict[str, Sequence[NDArray[np.bool_]]]:
     """What every maker makes of a picture; its processor time is added to `seconds`."""
     made = {}
-    for name, maker in mask_makers().items():
+    for name, maker in makers.items():
         start = time.process_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # falling back to the box is counted in the quality
             made[name] = maker(picture)
         seconds[name] += time.process_time() - start
+    pairs = zip(made[OPENCV], made["Box"], strict=True)
+    made[RULE] = [mask if mask.sum() >= 0.1 * box.sum() else box for mask, box in pairs]
     return made
 
 
