@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -160,17 +160,18 @@ def first_labels(
     small = annotations.shrunk(side)
     edges = partial(_edges, small, cache, progress)
     if make is None and not plan.looks:
-        options = {"cache": cache, "progress": progress}
+        options: dict[str, Any] = {"cache": cache, "progress": progress}
         both = (first_labels(one, small, **options) for one in ("mcg", "grabcut_plus"))
         labels = [intersect_labels(a, b, boxes) for a, b, boxes in zip(*both, small.boxes, strict=True)]
     else:
         name = f"labels-{recipe}"
-        if plan.looks:
-            seen = features(annotations.images, cache=cache, progress=progress) if seen is None else seen
-            name = f"{name}-{seen.key[:8]}"
+        if make is None:
+            looks = features(annotations.images, cache=cache, progress=progress) if seen is None else seen
+            name = f"{name}-{looks.key[:8]}"
+            make = lambda annotations, edges: filled_labels(annotations, edges(), looks)  # noqa: E731
 
         def made() -> list[NDArray[np.uint8]]:
-            maps = filled_labels(small, edges(), seen) if make is None else make(small, edges)
+            maps = make(small, edges)
             return list(tqdm(maps, total=len(small), desc=recipe, leave=False, disable=not progress))
 
         with warnings.catch_warnings():
