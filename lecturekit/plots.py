@@ -44,7 +44,7 @@ INK = "#797979"
 BOXES = ((PALETTE[6], "-"), (PALETTE[2], "--"), (PALETTE[4], ":"))
 
 TITLE_SIZE = 10
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "figure.dpi": 108,
     "savefig.dpi": 216,  # sharp on a display with two pixels to the point
     "figure.constrained_layout.use": True,

@@ -11,7 +11,7 @@ from support import ROOT
 FLOORS = [
     {"kit"},
     {"labels", "evidence"},
-    {"metrics", "models", "plots"},
+    {"metrics", "models", "models_lite0", "plots"},
     {"pixels", "datasets"},
     {"learning"},
     {"labs"},

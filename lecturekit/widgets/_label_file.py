@@ -69,7 +69,8 @@ def file_name(key: str) -> str:
     """The name of the file for a key: the key itself where that is a safe name, else one made from it.
 
     Raises:
-        TypeError, ValueError: the key is no text, is blank, or has more than 200 characters.
+        TypeError: the key is no text.
+        ValueError: the key is blank or has more than 200 characters.
     """
     if not isinstance(key, str):
         raise TypeError(f"key must be a text, got {type(key).__name__}")
