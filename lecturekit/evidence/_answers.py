@@ -41,8 +41,16 @@ def check_call(model: object, images: object, classes: object, gradients: bool =
     """
     if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
         raise TypeError(f"model must be a torch module that is not scripted, got {type(model).__name__}")
-    for module in model.modules():
-        _check_module(module)
+    modules = list(model.modules())
+    for kind in {type(module) for module in modules}:
+        if ".quantized." in kind.__module__:
+            raise ValueError(
+                f"model has quantised layers ({kind.__name__}), which have no gradient and no float weights; "
+                "explain the float model it was made from"
+            )
+    for module in modules:
+        if "_graph" in module.__dict__ or "graph" in module.__dict__:
+            _check_exported(module)
     if not isinstance(images, Tensor) or not images.is_floating_point():
         met = f"a {images.dtype} tensor" if isinstance(images, Tensor) else type(images).__name__
         raise TypeError(
@@ -64,14 +72,9 @@ def check_call(model: object, images: object, classes: object, gradients: bool =
         _check_classes(classes, len(images))
 
 
-def _check_module(module: nn.Module) -> None:
-    """Refuse a module that does not compute what its float original in eval mode does."""
-    if ".quantized." in type(module).__module__:
-        raise ValueError(
-            f"model has quantised layers ({type(module).__name__}), which have no gradient and no float "
-            "weights; explain the float model it was made from"
-        )
-    graph = vars(module).get("_graph", vars(module).get("graph"))  # of a traced or exported network
+def _check_exported(module: nn.Module) -> None:
+    """Refuse a traced or exported network that does not compute what its float original in eval mode does."""
+    graph = vars(module).get("_graph", vars(module).get("graph"))
     for node in graph.nodes if isinstance(graph, fx.Graph) else ():
         if str(node.target).startswith("quantize"):
             raise ValueError(

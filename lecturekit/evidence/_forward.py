@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from ..kit.networks import tensors_of
+
 #: A head is a handful of calls. Where more than these follow the last feature map (a transformer), none are
 #: kept.
 MAX_TAIL = 200
@@ -258,7 +260,7 @@ def replay(calls: list[Call], leaf: Tensor, network: nn.Module, output: Any) -> 
             output is a map itself.
     """
     # Tensors by identity: `calls` keeps them alive, so no two share an id.
-    known: dict[int, Tensor] = {id(p): p for p in (*network.parameters(), *network.buffers())}
+    known: dict[int, Tensor] = {id(p): p for p in tensors_of(network.modules())}
     source = last_feature_map(calls)
     made = {id(x) for call in calls for x in tensors_in(call.result)} - {
         id(source)
