@@ -72,12 +72,10 @@ def test_an_answer_of_noise_is_no_slip(wanted):
     assert slip([(rng.random(w.shape) + 7, w) for w in wanted], 1e-4, 1e-6) == ""
 
 
-@pytest.mark.parametrize(
-    "odd", [None, "a", {}, {1: 2}, [], object(), [[1], [2, 3]], torch.zeros(0)], ids=repr
-)
-@pytest.mark.parametrize("wanted", [1, "a", {"a": 1}, [1, 2], np.ones(3), torch.ones(2, 2), None], ids=repr)
-def test_nothing_odd_breaks_the_detectors(odd, wanted):
-    assert isinstance(slip([(odd, wanted)], 1e-4, 1e-6), str)
+@pytest.mark.parametrize("wanted", [1, "a", {"a": 1}, [1, 2], np.ones(3), torch.ones(2, 2), None])
+def test_nothing_odd_breaks_the_detectors(wanted):
+    for odd in (None, "a", {}, {1: 2}, [], object(), [[1], [2, 3]], torch.zeros(0)):
+        assert isinstance(slip([(odd, wanted)], 1e-4, 1e-6), str)
 
 
 def test_right_answers_of_the_course_are_no_slips():
