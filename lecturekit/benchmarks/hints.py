@@ -11,7 +11,7 @@ import copy
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ from ..learning.scribbles import (
     simulate_scribbles,
     spread_labels,
 )
-from ..learning.seed_expand import find_seeds, grid_colours, sec_supervision
+from ..learning.seed_expand import LOSSES, find_seeds, grid_colours, sec_supervision
 from ..learning.self_transfer import SelfTransfer, class_maps, moving_alpha, train_localiser
 from ..learning.training import Loss, train
 from ..metrics import label_quality, pointing_game
@@ -63,6 +63,8 @@ SIDE, SEEN = 160, 384
 STUDENT: dict[str, Any] = {"head": "two_layer", "epochs": 24, "lr": 2e-3, "batch": 8, "stride": 4}
 #: Weight of the objectness loss, and of the regulariser of scribbles.
 OBJECTNESS, REGULARISER = 0.1, 0.3
+#: Strokes of the scribbles that are more than one an object and one on the background.
+MORE = {"strokes": 2, "background_strokes": 3}
 #: Seeds: share of a class's maximum, and of the background cue's ranks.
 SEEDS = {"share": 0.4, "background_share": 0.35}
 #: The head from boxes to masks, and GrabCut+ that teaches it.
@@ -166,66 +168,90 @@ def at_size(grid: Features, images: Sequence[NDArray[np.uint8]]) -> Features:
 
 
 def _rows_of_a_seed(learn: Pictures, judge: Pictures, seed: int, student: dict[str, Any]) -> Iterator[dict]:
-    """Rows of one seed: students first, then pointing and boxes."""
-    present, empty = learn.present, [np.full(m.shape, 255, np.uint8) for m in learn.masks]
-    cues = [border_contrast(grid) for grid in learn.grids()]
-    objectness = _on_grid([as_probability(cue) for cue in cues], learn.features)
-    clicks = _clicks(learn)
-    strokes = _labels(simulate_scribbles, learn)
-    objects = float(np.mean([len(b) for b in learn.boxes]))
-    cost = {name: COSTS[key].seconds for name, key in (("image", "image_class"), ("mask", "object_masks"))}
-    cost |= {"click": COSTS["click"].seconds, "scribble": scribble_seconds(objects)}
+    """All rows of one seed."""
+    bench = Students(learn, judge, seed, student)
+    yield from bench.point_rows()
+    yield from bench.scribble_rows()
+    localiser = yield from _pointing_rows(learn, judge, seed)
+    yield from bench.sec_rows(localiser)
+    yield from _box_rows(learn, judge, seed)
 
-    def taught(name: str, kind: str, labels: list, loss: Loss | None = None) -> tuple[dict, Any]:
+
+class Students:
+    """Students of one seed, and what they are taught from."""
+
+    def __init__(self, learn: Pictures, judge: Pictures, seed: int, student: dict[str, Any]):
+        self.learn, self.judge, self.seed, self.student = learn, judge, seed, student
+        self.present = learn.present
+        self.empty = [np.full(m.shape, 255, np.uint8) for m in learn.masks]
+        self.cues = [border_contrast(grid) for grid in learn.grids()]
+        objects = float(np.mean([len(b) for b in learn.boxes]))
+        #: Seconds an image.
+        self.cost = {"image": COSTS["image_class"].seconds, "click": COSTS["click"].seconds}
+        self.cost |= {"mask": COSTS["object_masks"].seconds, "scribble": scribble_seconds(objects)}
+        self.cost |= {"more scribbles": scribble_seconds(objects, **MORE)}
+
+    def taught(self, name: str, kind: str, labels: list, loss: Loss | None = None) -> tuple[dict, Any]:
+        """A row, and the module of the student."""
         start = time.process_time()
-        made = train(learn.features, labels, len(CLASSES), seed=seed, loss=loss, device="cpu", **student)
+        made = train(
+            self.learn.features, labels, len(CLASSES), seed=self.seed, loss=loss, device="cpu", **self.student
+        )
         spent = time.process_time() - start
-        iou = label_quality(made.labels(judge.features), judge.masks, len(CLASSES)).mean_iou
-        row = {"table": "students", "name": name, "label": kind, "seconds": cost[kind], "iou": iou}
+        iou = label_quality(made.labels(self.judge.features), self.judge.masks, len(CLASSES)).mean_iou
+        row = {"table": "students", "name": name, "label": kind, "seconds": self.cost[kind], "iou": iou}
         return row | {"cpu": spent}, made.module
 
-    yield taught("full supervision", "mask", learn.masks)[0]
-    yield taught("image label", "image", empty, point_supervision(present))[0]
-    yield taught("points", "click", clicks, point_supervision(present))[0]
-    row, module = taught(
-        "points + objectness", "click", clicks, point_supervision(present, objectness, OBJECTNESS)
-    )
-    yield row
-    for turn in (2, 3):
-        beliefs = belief_within(module, learn.features, present)
-        row, module = taught(f"points + objectness, round {turn}", "click", clicks, self_training(beliefs))
+    def point_rows(self) -> Iterator[dict]:
+        """Full supervision, image labels, clicks, objectness, and two more rounds."""
+        objectness = _on_grid([as_probability(cue) for cue in self.cues], self.learn.features)
+        clicks = _clicks(self.learn)
+        yield self.taught("full supervision", "mask", self.learn.masks)[0]
+        yield self.taught("image label", "image", self.empty, point_supervision(self.present))[0]
+        yield self.taught("points", "click", clicks, point_supervision(self.present))[0]
+        loss = point_supervision(self.present, objectness, OBJECTNESS)
+        row, module = self.taught("points + objectness", "click", clicks, loss)
         yield row
-    yield taught("scribbles", "scribble", strokes, scribble_supervision(None))[0]
-    loss = scribble_supervision(crf_loss, REGULARISER)
-    yield taught("scribbles + CRF loss", "scribble", strokes, loss)[0]
-    if seed == 0:
-        each = zip(learn.images, strokes, strict=True)
-        walked = [spread_labels(image, drawn) for image, drawn in each]
-        yield taught("scribbles, random walker first", "scribble", walked)[0]
-    localiser = yield from _pointing_rows(learn, judge, seed)
-    seed_maps = class_maps(localiser, learn.features)
-    each = zip(seed_maps, present.numpy(), cues, strict=True)
-    found = [find_seeds(m.numpy(), p, rank(cue), **SEEDS) for m, p, cue in each]
-    grid = _on_grid(found, learn.features, 255)
-    colours = grid_colours(learn.images, learn.features.cells)
-    for losses in (
-        ("seed", "expand", "constrain"),
-        ("seed", "expand"),
-        ("seed", "constrain"),
-        ("expand", "constrain"),
-    ):
-        loss = sec_supervision(grid, present, colours, losses)
-        yield taught(" + ".join(losses), "image", empty, loss)[0]
-    yield from _box_rows(learn, judge, seed)
+        for turn in (2, 3):
+            beliefs = belief_within(module, self.learn.features, self.present)
+            row, module = self.taught(
+                f"points + objectness, round {turn}", "click", clicks, self_training(beliefs)
+            )
+            yield row
+
+    def strokes(self, **options: int) -> list[NDArray[np.uint8]]:
+        """Scribbles on the training pictures."""
+        each = zip(self.learn.masks, self.learn.boxes, self.learn.classes, strict=True)
+        return [simulate_scribbles(*one, **options) for one in each]
+
+    def scribble_rows(self) -> Iterator[dict]:
+        """Scribbles alone, with a regularised loss, and made into labels first (the first seed only)."""
+        loss = scribble_supervision(crf_loss, REGULARISER)
+        strokes = self.strokes()
+        yield self.taught("scribbles", "scribble", strokes, scribble_supervision(None))[0]
+        yield self.taught("scribbles + CRF loss", "scribble", strokes, loss)[0]
+        more = self.strokes(**MORE)
+        yield self.taught("scribbles, more strokes, + CRF loss", "more scribbles", more, loss)[0]
+        if self.seed == 0:
+            pairs = zip(self.learn.images, strokes, strict=True)
+            walked = [spread_labels(image, drawn) for image, drawn in pairs]
+            yield self.taught("scribbles, random walker first", "scribble", walked)[0]
+
+    def sec_rows(self, localiser: SelfTransfer) -> Iterator[dict]:
+        """SEC from a localiser's maps, with all of its losses and with each one left out."""
+        each = zip(class_maps(localiser, self.learn.features), self.present.numpy(), self.cues, strict=True)
+        found = [find_seeds(m.numpy(), p, rank(cue), **SEEDS) for m, p, cue in each]
+        seeds = _on_grid(found, self.learn.features, 255)
+        colours = grid_colours(self.learn.images, self.learn.features.cells)
+        for left_out in (None, *LOSSES):
+            losses = [name for name in LOSSES if name != left_out]
+            loss = sec_supervision(seeds, self.present, colours, losses)
+            yield self.taught(" + ".join(losses), "image", self.empty, loss)[0]
 
 
 def _clicks(pictures: Pictures) -> list[NDArray[np.uint8]]:
     each = zip(pictures.masks, pictures.boxes, pictures.classes, strict=True)
     return [clicks_as_labels(simulate_clicks(m, b, c, rng=k), m.shape) for k, (m, b, c) in enumerate(each)]
-
-
-def _labels(make: Callable, pictures: Pictures) -> list[NDArray[np.uint8]]:
-    return [make(m, b, c) for m, b, c in zip(pictures.masks, pictures.boxes, pictures.classes, strict=True)]
 
 
 def _on_grid(maps: Sequence[NDArray], grid: Features, fill: float = 0) -> Tensor:

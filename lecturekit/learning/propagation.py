@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from ..kit.checks import number, whole
 from ..kit.images import checked_images
 from ..labels.label_map import IGNORE, checked_label_map
-from ..pixels.priors import carry_shares, optical_flow
+from ..pixels.priors import carry_shares
 
 #: Motion between frames this far apart is found at once; beyond that it is put together of such hops.
 HOP = 3
@@ -75,16 +75,43 @@ def forward_backward_error(there: ArrayLike, back: ArrayLike) -> NDArray[np.floa
     return np.where(gone, np.inf, error).astype(np.float32)
 
 
+def fine_flow(first: NDArray[np.uint8], second: NDArray[np.uint8], enlarge: int = 3) -> NDArray[np.float32]:
+    """`pixels.priors.optical_flow` for small frames, finer and slower: ``(H, W, 2)``.
+
+    DIS flow matches patches of 8 pixels, which are coarse for frames of a hundred pixels a side; so the
+    frames are enlarged first, and every patch is fitted longer.
+
+    Args:
+        first: uint8 RGB ``(H, W, 3)``, at least 16 pixels a side.
+        second: the same, of the same size.
+        enlarge: how many times larger they are made.
+
+    Example:
+        >>> frame = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+        >>> frame = cv2.GaussianBlur(frame, (0, 0), 2)
+        >>> [round(float(v)) for v in np.median(fine_flow(frame, np.roll(frame, 1, 1)), (0, 1))]
+        [1, 0]
+    """
+    height, width = first.shape[:2]
+    size = width * whole("enlarge", enlarge, 1), height * enlarge
+    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second)]
+    wide = [cv2.resize(image, size, interpolation=cv2.INTER_CUBIC) for image in grey]
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis.setFinestScale(0)
+    dis.setGradientDescentIterations(50)
+    flow = dis.calc(wide[0], wide[1], np.zeros((*size[::-1], 2), np.float32))
+    return np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA), np.float32) / enlarge
+
+
 class Motion:
     """The flows between the frames of a clip, each computed when it is first asked for.
 
     Args:
         frames: uint8 RGB ``(H, W, 3)``, at least one, of one size.
-        enlarge: how many times larger the frames are made first. The flow works on patches of 8 pixels, which
-            are coarse for frames of a hundred pixels a side.
+        enlarge: of `fine_flow`.
     """
 
-    def __init__(self, frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], enlarge: int = 2):
+    def __init__(self, frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], enlarge: int = 3):
         self.enlarge = whole("enlarge", enlarge, 1)
         self.frames = checked_images(frames, "frames")
         if len({frame.shape for frame in self.frames}) > 1:
@@ -94,14 +121,7 @@ class Motion:
     def flow(self, start: int, end: int) -> NDArray[np.float32]:
         """From frame `start` to frame `end`, ``(H, W, 2)``."""
         if (start, end) not in self._flows:
-            height, width = self.frames[0].shape[:2]
-            size = width * self.enlarge, height * self.enlarge
-            first, second = (
-                np.asarray(cv2.resize(self.frames[k], size, interpolation=cv2.INTER_CUBIC), np.uint8)
-                for k in (start, end)
-            )
-            flow = cv2.resize(optical_flow(first, second), (width, height), interpolation=cv2.INTER_AREA)
-            self._flows[start, end] = (flow / self.enlarge).astype(np.float32)
+            self._flows[start, end] = fine_flow(self.frames[start], self.frames[end], self.enlarge)
         return self._flows[start, end]
 
     def carried(

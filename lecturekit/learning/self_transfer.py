@@ -133,10 +133,11 @@ def train_localiser(
         x, inside = batch.thinned(batch.inside)
         maps, scores = module(x, inside)
         pooled = global_weighted_rank_pool(maps, 1.0 if batch.done < warm_up else decay, inside)
-        return transfer_loss(scores, pooled, labels, alpha(batch.done))
+        return transfer_loss(scores, pooled, labels.flatten(1), alpha(batch.done))
 
     options = Settings(**(usual | settings))  # ty: ignore[invalid-argument-type]
-    Training(module, features, present, loss, options, seed, where, None, "", False).run()
+    targets = present[:, :, None, None]  # one number a class, in the shape of a grid
+    Training(module, features, targets, loss, options, seed, where, None, "", False).run()
     return module.eval()
 
 
