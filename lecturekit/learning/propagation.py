@@ -100,7 +100,7 @@ def fine_flow(first: NDArray[np.uint8], second: NDArray[np.uint8], enlarge: int 
     dis.setFinestScale(0)
     dis.setGradientDescentIterations(50)
     flow = dis.calc(wide[0], wide[1], np.zeros((*size[::-1], 2), np.float32))
-    return np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA), np.float32) / enlarge
+    return (cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / enlarge).astype(np.float32)
 
 
 class Motion:

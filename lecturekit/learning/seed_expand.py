@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from ..kit.checks import choice, number, whole
 from ..labels.label_map import BACKGROUND, IGNORE
 from ..pixels.crf import mean_field_step
-from .points import FLOOR, check_present
+from .points import FLOOR, check_present, peak
 from .scribbles import affinity
 from .training import Batch, Loss
 
@@ -56,6 +56,8 @@ def global_weighted_rank_pool(maps: Tensor, decay: float | Tensor, inside: Tenso
     decays = torch.as_tensor(decay, dtype=maps.dtype, device=maps.device).expand(maps.shape[1])
     if not ((decays >= 0) & (decays <= 1)).all():
         raise ValueError(f"decay must lie in 0..1, got {decay}")
+    if not isinstance(decay, Tensor) and decay in (0, 1):  # the same without sorting
+        return _mean(maps, inside) if decay else peak(maps, inside)
     values = maps.flatten(2)
     count = torch.full_like(values[:, :1, :1], values.shape[2])
     if inside is not None:
@@ -66,6 +68,12 @@ def global_weighted_rank_pool(maps: Tensor, decay: float | Tensor, inside: Tenso
     weights = (decays[:, None] ** ranks) * (ranks < count)  # (B, K, N); 0 ** 0 is 1
     values = values.masked_fill(ranks >= count, 0)
     return (weights * values).sum(2) / weights.sum(2)
+
+
+def _mean(maps: Tensor, inside: Tensor | None) -> Tensor:
+    if inside is None:
+        return maps.mean((2, 3))
+    return (maps * inside[:, None]).sum((2, 3)) / inside.sum((1, 2))[:, None]
 
 
 def rescaled_decay(decay: float, cells: int) -> float:
