@@ -5,7 +5,12 @@ import torch
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave slow tests out unless ``-m`` names them; in addopts, a reader's own ``-m`` would replace this."""
+    """Leave slow tests out unless ``-m`` names them; in addopts, a reader's own ``-m`` would replace this.
+
+    Workers must collect the same names, and an address of the memory differs from one to the next.
+    """
+    if named := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"an item's name holds an address; give it ids: {named[0]}")
     if "slow" in config.getoption("markexpr"):
         return
     slow = [item for item in items if item.get_closest_marker("slow")]

@@ -299,6 +299,7 @@ def made_zip(entries):
         (b"PK no zip", "cannot be unpacked"),
         (made_zip([("kit/a", b"x" * 5000)])[:60], "cannot be unpacked"),
     ],
+    ids=["leads outside", "bomb", "no zip", "cut short"],
 )
 def test_zips_that_are_refused(home, tmp_path, data, words):
     (tmp_path / "file.zip").write_bytes(data)

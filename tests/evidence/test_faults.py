@@ -501,7 +501,7 @@ class Checkpointed(nn.Module):
 CALLS = [(cam, {}), (grad_cam, {}), (grad_cam, {"layer": "a"}), (grad_cam, {"layer": "b.0"}), (saliency, {})]
 
 
-@pytest.mark.parametrize(("method", "options"), [*CALLS, (saliency, {"guided": True})], ids=str)
+@pytest.mark.parametrize(("method", "options"), [*CALLS, (saliency, {"guided": True})])
 @pytest.mark.parametrize("reentrant", [False, True])
 @pytest.mark.parametrize("parts", ["a", "b", "p", "h", "abph"])
 def test_checkpoints_give_the_map_or_the_reason(method, options, reentrant, parts):

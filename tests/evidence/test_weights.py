@@ -144,7 +144,7 @@ def test_other_weights_are_refused():
 # ---------------------------------------------------------------- integrated gradients
 
 
-@pytest.mark.parametrize("classes", [1, [4, 0], [[1, 2], [3, 4]], None, lambda y: y[:, 1] - y[:, 2]], ids=str)
+@pytest.mark.parametrize("classes", [1, [4, 0], [[1, 2], [3, 4]], None, lambda y: y[:, 1] - y[:, 2]])
 @pytest.mark.parametrize(
     "baseline", [0.0, -0.5, torch.full((3, 1, 1), 0.2)], ids=["zero", "number", "colour"]
 )
