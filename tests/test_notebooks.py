@@ -1,11 +1,15 @@
 """The notebooks as they are committed. What they do when they run is nbval's business."""
 
+import base64
 import importlib
+import io
 import re
 from itertools import pairwise
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from lecturekit import exercises
 from lecturekit.exercises.quiz import quizzes_in, still_html
@@ -87,3 +91,19 @@ def test_files_that_the_text_links_to_exist(path):
     text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
     targets = re.findall(r"\]\((?!https:|#|attachment:)([^)#\s]+)", text)
     assert [t for t in targets if not (path.parent / t).exists()] == []
+
+
+def test_notebook_05_shows_absent_evidence_dark():
+    """On one scale the espresso is bright and the missile, with 9 % of its evidence, is dark."""
+    cells = read(ROOT / "notebooks" / "05_class_activation_maps.ipynb").cells
+    (cell,) = (cell for cell in cells if "# one scale for all four" in cell.source)
+    picture = re.search(r"base64,([^\"]+)", cell.outputs[0].data["text/html"])[1]
+    grey = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("L"))
+    height, width = grey.shape
+    lower = grey[round(0.62 * height) : round(0.95 * height)]  # without titles
+    espresso, _cup, cat, missile = (
+        lower[:, round((k + 0.2) * width / 4) : round((k + 0.8) * width / 4)] for k in range(4)
+    )
+    assert espresso.max() > 220
+    assert cat.max() < 60
+    assert missile.max() < 45
