@@ -1,8 +1,7 @@
-"""Clicks, scribbles, image labels, time and boxes: what students learn from each, and what each costs.
+"""Clicks, scribbles, image labels and boxes: what students learn from each, and what each costs.
 
 Photographs come from a folder in VOC's layout; settings were chosen on its training list alone (students of
-the first three quarters, measured on the last), the validation list is looked at for the table only. Motion
-is measured on generated clips.
+the first three quarters, measured on the last), the validation list is looked at for the table only.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..datasets import scenes
 from ..datasets.voc import CLASSES, VOC, shrunk
+from ..evidence.gap import cam
 from ..labels.boxes import clip_boxes
 from ..labels.costs import COSTS
-from ..learning import propagation
 from ..learning.box_masks import (
     BoxMaskHead,
     box_features,
@@ -34,6 +33,7 @@ from ..learning.box_masks import (
     train_box_masks,
 )
 from ..learning.features import Features, features
+from ..learning.features import Pictures as Frames
 from ..learning.points import (
     belief_within,
     clicks_as_labels,
@@ -52,10 +52,18 @@ from ..learning.seed_expand import LOSSES, find_seeds, grid_colours, sec_supervi
 from ..learning.self_transfer import SelfTransfer, class_maps, moving_alpha, train_localiser
 from ..learning.training import Loss, train
 from ..metrics import label_quality, pointing_game
+from ..models import load_classifier
 from ..pixels.edges import boundary_map
 from ..pixels.grabcut import grabcut_boxes
-from ..pixels.objectness import as_probability, border_contrast, rank
-from . import _results
+from ..pixels.objectness import (
+    as_probability,
+    average_precision,
+    border_contrast,
+    centre_prior,
+    class_evidence,
+    rank,
+)
+from . import _results, clips
 
 #: Longer side of the label maps in pixels, and of the pictures as the network sees them.
 SIDE, SEEN = 160, 384
@@ -70,8 +78,8 @@ SEEDS = {"share": 0.4, "background_share": 0.35}
 #: The head from boxes to masks, and GrabCut+ that teaches it.
 BOX_MASKS = {"epochs": 14}
 GRABCUT = {"side": 64, "rounds": 2}
-#: Clips and their frames; none of them was looked at while settings were chosen.
-CLIPS, FRAMES, CLIP_SEED = 12, 16, 5
+#: Training pictures on which the cues for objects are compared.
+CUES = 100
 
 
 @dataclasses.dataclass(eq=False)
@@ -99,31 +107,26 @@ class Pictures:
 
 
 def run(data: str | Path, seeds: int = 3, quick: bool = False) -> str:
-    """Every kind of hint on a folder in VOC's layout and on clips, as Markdown; rows go to docs/results.
+    """Every kind of hint on a folder in VOC's layout, as Markdown; rows go to docs/results.
 
     Args:
         data: the folder, with the lists train and val.
         seeds: how many students a row.
-        quick: 24 training and 12 other pictures, two epochs, one seed, two clips: a look, and nothing is
+        quick: 24 training and 12 other pictures, two epochs, one seed: a look, and nothing is
             kept.
     """
     student = STUDENT | ({"epochs": 2} if quick else {})
     seeds = 1 if quick else seeds
-    rows = clip_rows(2 if quick else CLIPS)
+    rows: list[dict[str, Any]] = []
     learn, judge = pictures(data, (24, 12) if quick else (None, None))
+    rows += cue_rows(learn, 5 if quick else CUES)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # GrabCut says where it fell back to the box
         for seed in range(seeds):
             for row in _rows_of_a_seed(learn, judge, seed, student):
                 rows.append(row | {"seed": seed})
                 if not quick:
-                    settings = {
-                        "student": student,
-                        "side": SIDE,
-                        "seen": SEEN,
-                        "seeds": seeds,
-                        "clips": CLIPS,
-                    }
+                    settings = {"student": student, "side": SIDE, "seen": SEEN, "seeds": seeds}
                     _results.save("hints", rows, settings)
     return table(rows)
 
@@ -262,6 +265,33 @@ def _on_grid(maps: Sequence[NDArray], grid: Features, fill: float = 0) -> Tensor
     return torch.from_numpy(full)
 
 
+def cue_rows(pictures: Pictures, count: int = CUES) -> list[dict[str, Any]]:
+    """How well cues that need no labels put object before background: average precision, mean of pictures.
+
+    Args:
+        pictures: those of a list.
+        count: how many of them.
+    """
+    network = load_classifier(device="cpu").network
+    frames = Frames(pictures.images[:count], SEEN)
+    found: dict[str, list[float]] = {}
+    for k, grid in zip(range(len(frames.images)), pictures.grids(), strict=False):
+        seen = cam(network, frames.batch([k]), "all")
+        border = border_contrast(grid)
+        centre = centre_prior((border.shape[0], border.shape[1]))
+        cues = {
+            "centre": centre,
+            "border contrast": border,
+            "border contrast and centre": rank(border) + rank(centre),
+            "CAM of the 20 best classes": class_evidence(seen.maps[0].numpy(), seen.logits[0].numpy()),
+        }
+        mask = pictures.masks[k]
+        for name, cue in cues.items():
+            wide = cv2.resize(cue, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            found.setdefault(name, []).append(average_precision(wide, mask))
+    return [{"table": "cues", "name": name, "ap": np.nanmean(each)} for name, each in found.items()]
+
+
 # ------------------------------------------------------------------------------------ pointing game and boxes
 
 #: Localisers by name: decay of the pool, width of the trunk, and who leads.
@@ -366,62 +396,15 @@ def box_row(judge: Pictures, name: str, head: BoxMaskHead | None) -> dict[str, A
     return {"table": "boxes", "name": name, "boxes": len(ious), "iou": ious.mean(), **at}
 
 
-# ------------------------------------------------------------------------------------------------------- time
-
-#: Ways of carrying a mask: frames that one flow spans.
-WAYS: dict[str, tuple[int, ...]] = {
-    "frame by frame": (1,),
-    "hops of 3 frames": (3,),
-    "hops of 1, 2 and 3 together": (1, 2, 3),
-}
-AWAY = (1, 2, 4, 8, 12)
-
-
-def clip_rows(count: int) -> list[dict[str, Any]]:
-    """A mask on the first frame of each clip, carried: mean IoU so many frames away; and masks on every 8th.
-
-    Args:
-        count: of clips.
-    """
-    clips = [scenes.clip(k, seed=CLIP_SEED, frames=FRAMES) for k in range(count)]
-    motions = [propagation.Motion(list(clip.images)) for clip in clips]
-    classes = len(scenes.CLASSES)
-    copied = [[clip.masks[0]] * FRAMES for clip in clips]
-    rows = [_away("copied", copied, clips)]
-    for name, hops in WAYS.items():
-        carried = [
-            propagation.propagate(motion, {0: clip.masks[0]}, classes, hops=hops, least=0)
-            for motion, clip in zip(motions, clips, strict=True)
-        ]
-        rows.append(_away(name, carried, clips))
-    for name, both, least in (
-        ("nearest key", False, 0.0),
-        ("both keys", True, 0.0),
-        ("both, unsure ignored", True, 0.5),
-    ):
-        labels, truth = [], []
-        for motion, clip in zip(motions, clips, strict=True):
-            keys = {k: clip.masks[k] for k in range(0, FRAMES, 8)}
-            made = propagation.propagate(motion, keys, classes, hops=(1, 2, 3), both=both, least=least)
-            labels += made[:9]
-            truth += list(clip.masks[:9])
-        known = np.concatenate([m.ravel() != 255 for m in labels]).mean()
-        right = np.concatenate([(a == b)[a != 255] for a, b in zip(labels, truth, strict=True)]).mean()
-        iou = label_quality(labels, truth, classes).mean_iou
-        rows.append({"table": "keys", "name": name, "iou": iou, "right": right, "known": known})
-    return rows
-
-
-def _away(name: str, carried: Sequence, clips: Sequence[scenes.Clip]) -> dict[str, Any]:
-    row: dict[str, Any] = {"table": "time", "name": name}
-    for away in AWAY:
-        pairs = [(made[away], clip.masks[away]) for made, clip in zip(carried, clips, strict=True)]
-        labels, truth = (list(part) for part in zip(*pairs, strict=True))
-        row[str(away)] = label_quality(labels, truth, len(scenes.CLASSES)).mean_iou
-    return row
-
-
 # -------------------------------------------------------------------------------------------------- the table
+
+
+#: Tables beside that of students: kind of row -> its values and their headings, all in %.
+TABLES: dict[str, dict[str, str]] = {
+    "pointing": {"hits": "at the class", "max_better_by": "max better by", "standard_error": "±"},
+    "boxes": {"at_0.5": "IoU at .5", "at_0.75": "at .75", "iou": "mean IoU"},
+    "cues": {"ap": "average precision"},
+}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -430,42 +413,20 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     Args:
         rows: as `run` makes them.
     """
-    full = _mean(rows, "students", "full supervision", "iou")
+    students: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["table"] == "students":
+            students.setdefault(row["name"], []).append(row)
+    full = 100 * float(np.mean([row["iou"] for row in students["full supervision"]]))
     lines = [
         "| student | label, s a picture | mean IoU % | ± | of full | CPU s |",
         "|---|---|---|---|---|---|",
     ]
-    for name in _names(rows, "students"):
-        some = [r for r in rows if r["table"] == "students" and r["name"] == name]
+    for name, some in students.items():
         ious = 100 * np.array([r["iou"] for r in some])
         spread = f"{ious.std(ddof=1):.1f}" if len(ious) > 1 else ""
-        share = f"{ious.mean() / full:.1%}".replace("%", " %") if full else ""
+        share = f"{ious.mean() / full:.1%}".replace("%", " %")
         cost, cpu = f"{some[0]['label']}, {some[0]['seconds']:.1f}", np.mean([r["cpu"] for r in some])
         lines.append(f"| {name} | {cost} | {ious.mean():.1f} | {spread} | {share} | {cpu:.0f} |")
-    lines += ["", "| map | points at the class % | max better by | ± |", "|---|---|---|---|"]
-    for name in _names(rows, "pointing"):
-        values = [_mean(rows, "pointing", name, key) for key in ("hits", "max_better_by", "standard_error")]
-        lines.append(f"| {name} | {' | '.join(f'{v:.1f}' for v in values)} |")
-    lines += ["", "| box to mask | IoU at .5 % | at .75 % | mean IoU % |", "|---|---|---|---|"]
-    for name in _names(rows, "boxes"):
-        values = [_mean(rows, "boxes", name, key) for key in ("at_0.5", "at_0.75", "iou")]
-        lines.append(f"| {name} | {' | '.join(f'{v:.1f}' for v in values)} |")
-    lines += ["", f"| carried, frames away | {' | '.join(map(str, AWAY))} |", "|---" * (len(AWAY) + 1) + "|"]
-    for name in _names(rows, "time"):
-        values = [_mean(rows, "time", name, str(away)) for away in AWAY]
-        lines.append(f"| {name} | {' | '.join(f'{v:.1f}' for v in values)} |")
-    lines += ["", "| masks on every 8th frame | mean IoU % | right % | labelled % |", "|---|---|---|---|"]
-    for name in _names(rows, "keys"):
-        values = [_mean(rows, "keys", name, key) for key in ("iou", "right", "known")]
-        lines.append(f"| {name} | {' | '.join(f'{v:.1f}' for v in values)} |")
+    lines += [clips.small_table(rows, kind, columns) for kind, columns in TABLES.items()]
     return "\n".join(lines)
-
-
-def _names(rows: Sequence[dict[str, Any]], kind: str) -> list[str]:
-    return list(dict.fromkeys(r["name"] for r in rows if r["table"] == kind))
-
-
-def _mean(rows: Sequence[dict[str, Any]], kind: str, name: str, key: str) -> float:
-    """Mean over the seeds, in %."""
-    found = [r[key] for r in rows if r["table"] == kind and r["name"] == name]
-    return 100 * float(np.mean(found)) if found else 0.0

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from ..kit.checks import number, whole
 from ..kit.images import checked_images
 from ..labels.label_map import IGNORE, checked_label_map
+from ..pixels import crf
 from ..pixels.priors import carry_shares
 
 #: Motion between frames this far apart is found at once; beyond that it is put together of such hops.
@@ -159,6 +160,7 @@ def propagate(
     *,
     hops: Sequence[int] = (HOP,),
     both: bool = True,
+    refine: bool = False,
     tolerance: float = 1.5,
     least: float = 0.5,
 ) -> list[NDArray[np.uint8]]:
@@ -172,6 +174,7 @@ def propagate(
         classes: K, background included.
         hops: frames that one flow may span; with several, the ways are all gone and their shares averaged.
         both: use the key on the other side too where there is one.
+        refine: let a fully connected CRF move the boundaries to where the frame's own colours change.
         tolerance: forward-backward error, in pixels, above which a pixel is not trusted.
         least: a pixel that is less sure than this becomes 255. With 0 every pixel gets a label that any way
             leads to.
@@ -209,8 +212,23 @@ def propagate(
                 total += carried * (sure + 1e-3) / abs(frame - key)
                 surest = np.maximum(surest, sure)
         known = (surest >= least) & (total.sum(0) > 0)
-        labels.append(np.where(known, total.argmax(0), IGNORE).astype(np.uint8))
+        best = sharpened(total, motion.frames[frame]) if refine else total.argmax(0)
+        labels.append(np.where(known, best, IGNORE).astype(np.uint8))
     return labels
+
+
+def sharpened(shares: ArrayLike, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The classes of carried shares, their boundaries where the image's colours change (`pixels.crf.refine`).
+
+    Args:
+        shares: ``(K, H, W)``, not negative; where all are 0 every class is as likely.
+        image: the frame, uint8 RGB ``(H, W, 3)``.
+    """
+    p = np.asarray(shares, np.float32)
+    p = p / np.maximum(p.sum(0), 1e-6) + 0.02  # a class that was not seen here is not ruled out
+    reach = max(image.shape) / 8
+    options = {"w1": 4.0, "theta_alpha": reach, "theta_beta": 15.0, "w2": 1.0, "theta_gamma": 1.0}
+    return np.asarray(crf.refine(p / p.sum(0), image, iterations=5, **options), np.uint8)
 
 
 def _nearest(keys: Sequence[int], frame: int, both: bool) -> list[int]:
