@@ -122,7 +122,7 @@ def test_orders_refuse_what_they_cannot_take():
     linear = nn.Linear(3, 2)
     with pytest.raises(ValueError, match=r"features must be a tensor \(B, C, h, w\), got shape \(3, 4, 4\)"):
         pool_then_classify(random(3, 4, 4), linear)
-    with pytest.raises(ValueError, match="pool must be one of mean, max, got 'sum'"):
+    with pytest.raises(ValueError, match="pool must be one of 'mean', 'max', got 'sum'"):
         classify_then_pool(random(1, 3, 4, 4), linear, "sum")
 
 
@@ -162,7 +162,7 @@ def test_costs_are_what_is_counted(shape, order):
 def test_costs_refuse_nonsense():
     with pytest.raises(ValueError, match="order must be one of"):
         head_cost((3, 4, 4), 2, "sideways")
-    with pytest.raises(ValueError, match="classes must be a positive whole number, got 0"):
+    with pytest.raises(ValueError, match="classes must be a whole number of at least 1, got 0"):
         head_cost((3, 4, 4), 0, "flatten")
     with pytest.raises(ValueError, match="feature_shape"):
         head_cost((3, 4), 2, "flatten")
