@@ -26,6 +26,8 @@ from .training import Batch, Loss, cross_entropy
 
 #: The least probability that a logarithm is taken of.
 FLOOR = 1e-6
+#: Labelled cells that a step looks at; of more (scribbles), as many at random.
+MOST_CELLS = 512
 
 
 def image_level_loss(logits: Tensor, present: Tensor, inside: Tensor | None = None) -> Tensor:
@@ -123,7 +125,7 @@ def objectness_loss(logits: Tensor, objectness: Tensor, inside: Tensor | None = 
 
 
 def labelled_cells_loss(module: nn.Module, batch: Batch, targets: Tensor) -> Tensor:
-    """Cross-entropy at every labelled cell of a step's images, also where a step looks at every third cell.
+    """Cross-entropy at the labelled cells of a step's images, also where it looks at every third cell alone.
 
     The point loss of `train`, whose labels hold a pixel a click (`clicks_as_labels`), and that of scribbles.
 
@@ -137,6 +139,9 @@ def labelled_cells_loss(module: nn.Module, batch: Batch, targets: Tensor) -> Ten
     image, row, column = (targets.sum(1) > 0).nonzero(as_tuple=True)
     if len(image) == 0:
         return targets.new_zeros((), dtype=torch.float32)
+    if len(image) > MOST_CELLS:
+        some = torch.randperm(len(image))[:MOST_CELLS].to(image.device)
+        image, row, column = image[some], row[some], column[some]
     wanted = targets[image, :, row, column][..., None, None]
     # read where the labels are; the whole grids of a step are a hundred times as many numbers
     values = batch.source.values[batch.pictures.numpy()[image.cpu()], :, row.cpu(), column.cpu()]
