@@ -38,7 +38,7 @@ class Row:
     Attributes:
         chapter: name of the notebook, such as ``"05_class_activation_maps"``.
         label: kind of label, such as ``"image class"``. With `chapter` it identifies the row.
-        seconds: seconds of annotation for one label, at least 0, at most `MAX_SECONDS`.
+        seconds: of annotation, for a picture unless `note` says for what else; 0 to `MAX_SECONDS`.
         quality: what was reached, 0 to 1.
         measure: what `quality` is, such as ``"mean IoU"``. Compare rows of one measure only.
         note: where the seconds come from, or what else a reader should know.
@@ -100,7 +100,7 @@ class Table(tuple):
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-_HEAD = ("Chapter", "Label", "Seconds a label", "Quality", "Measured by", "Note")
+_HEAD = ("Chapter", "Label", "Seconds a picture", "Quality", "Measured by", "Note")
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -168,7 +168,7 @@ _SYMBOLS = "osD^vP*X"
 
 
 def plot(rows: Sequence[Row] | None = None) -> Figure:
-    """Quality against seconds a label (logarithmic), each point with its label, a symbol for each measure.
+    """Quality against seconds a picture (logarithmic), each point with its label, a symbol for each measure.
 
     `rows` are those of :func:`table` unless given. Labels without cost stand at the left edge, at 0 s.
     """
@@ -192,11 +192,11 @@ def alt_text(rows: Sequence[Row] | None = None) -> str:
     """What :func:`plot` shows, in words."""
     rows = table() if rows is None else rows
     points = "; ".join(f"{r.label}, {r.seconds:g} s: {r.quality:.2f} {r.measure} ({r.chapter})" for r in rows)
-    return f"Quality against seconds of annotation for one label. {points or 'No points yet'}."
+    return f"Quality against seconds of annotation a picture. {points or 'No points yet'}."
 
 
 def _draw_axes(axis: Axes, rows: Sequence[Row]) -> None:
-    axis.set(xlabel="seconds of annotation for one label", ylabel="quality", ylim=(0, 1.05))
+    axis.set(xlabel="seconds of annotation a picture", ylabel="quality", ylim=(0, 1.05))
     axis.set_xscale("symlog", linthresh=1, linscale=0.4)  # logarithmic above 1 s, and it has a place for 0
     axis.set_xlim(-0.2, max([10_000.0, *(15 * row.seconds for row in rows)]))
     ticks = [tick for tick in (0, 1, 10, 100, 1000, 10_000, 100_000) if tick <= axis.get_xlim()[1]]
@@ -245,18 +245,23 @@ def _write_labels(axis: Axes, rows: Sequence[Row]) -> None:
         )
 
 
+#: Points no farther apart than this, in powers of ten, stand in one column: their lines could cross.
+_COLUMN = 0.12
+
+
 def _spread(points: Sequence[tuple[float, float]], gap: float = 0.05, reach: float = 1.2) -> list[float]:
     """Heights for texts right of `points` (seconds, quality), at least `gap` from what they would cover.
 
     A text is `reach` powers of ten long. From the lowest point up, each goes to the height of its point, or
-    as far above as the texts already placed and the points to its right demand.
+    as far above as the texts already placed and the points to its right demand; of points in one column the
+    higher has the higher text, so that no lines cross.
     """
     heights: dict[int, float] = {}
     for i in sorted(range(len(points)), key=lambda i: points[i][1]):
         away = [_decades(seconds) - _decades(points[i][0]) for seconds, _ in points]
         taken = [h for j, h in heights.items() if abs(away[j]) < reach]
         taken += [quality for (_, quality), x in zip(points, away, strict=True) if 0 < x < reach]
-        height = points[i][1]
+        height = max([points[i][1], *(h for j, h in heights.items() if abs(away[j]) < _COLUMN)])
         for other in sorted(taken):
             height = other + gap if abs(height - other) < gap else height
         heights[i] = height

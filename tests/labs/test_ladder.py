@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from subprocess import PIPE
 
 import numpy as np
@@ -265,7 +266,7 @@ def test_table_as_text_and_html():
     assert re.split(r"\s{2,}", lines[0]) == [
         "Chapter",
         "Label",
-        "Seconds a label",
+        "Seconds a picture",
         "Quality",
         "Measured by",
         "Note",
@@ -322,10 +323,18 @@ def test_texts_of_close_points_do_not_overlap():
     assert overlaps == []
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0, 1).map(lambda q: round(q, 2)), min_size=2, max_size=8))
+def test_lines_of_one_column_do_not_cross(qualities):
+    heights = ladder._spread([(20.0, q) for q in qualities])
+    order = sorted(range(len(qualities)), key=lambda i: (qualities[i], heights[i]))
+    assert all(heights[a] < heights[b] for a, b in pairwise(order))
+
+
 def test_alt_text_tells_every_point():
     put(A, C)
     assert ladder.alt_text() == (
-        "Quality against seconds of annotation for one label. "
+        "Quality against seconds of annotation a picture. "
         "nothing, 0 s: 0.50 grid pointing (00_start_here); "
         "image class, 20 s: 0.60 grid pointing (05_class_activation_maps)."
     )
