@@ -20,6 +20,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
+from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from ..kit import records
@@ -196,7 +197,7 @@ def alt_text(rows: Sequence[Row] | None = None) -> str:
 
 
 def _draw_axes(axis: Axes, rows: Sequence[Row]) -> None:
-    axis.set(xlabel="seconds of annotation a picture", ylabel="quality", ylim=(0, 1.05))
+    axis.set(xlabel="seconds of annotation a picture", ylabel="quality", ylim=(-0.05, 1.1))
     axis.set_xscale("symlog", linthresh=1, linscale=0.4)  # logarithmic above 1 s, and it has a place for 0
     axis.set_xlim(-0.2, max([10_000.0, *(15 * row.seconds for row in rows)]))
     ticks = [tick for tick in (0, 1, 10, 100, 1000, 10_000, 100_000) if tick <= axis.get_xlim()[1]]
@@ -229,7 +230,7 @@ def _write_legend(axis: Axes, rows: Sequence[Row]) -> None:
 
 
 def _write_labels(axis: Axes, rows: Sequence[Row]) -> None:
-    """Label kind and chapter number right of each point, with a thin line to it where it had to move up."""
+    """Label kind and chapter number right of each point, with a thin line to it where it had to move."""
     beside = axis.transData + ScaledTranslation(9 / 72, 0, axis.figure.dpi_scale_trans)
     for row, height in zip(rows, _spread([(r.seconds, r.quality) for r in rows]), strict=True):
         axis.annotate(
@@ -240,32 +241,30 @@ def _write_labels(axis: Axes, rows: Sequence[Row]) -> None:
             va="center",
             fontsize=9,
             arrowprops={"arrowstyle": "-", "color": "0.6", "relpos": (0, 0.5)}
-            if height > row.quality
+            if abs(height - row.quality) > 0.02
             else None,
         )
 
 
-#: Points no farther apart than this, in powers of ten, stand in one column: their lines could cross.
-_COLUMN = 0.12
+def _spread(points: Sequence[tuple[float, float]], gap: float = 0.055, reach: float = 1.2) -> list[float]:
+    """Heights for texts right of `points` (seconds, quality): as near to their points as the room allows.
 
-
-def _spread(points: Sequence[tuple[float, float]], gap: float = 0.05, reach: float = 1.2) -> list[float]:
-    """Heights for texts right of `points` (seconds, quality), at least `gap` from what they would cover.
-
-    A text is `reach` powers of ten long. From the lowest point up, each goes to the height of its point, or
-    as far above as the texts already placed and the points to its right demand; of points in one column the
-    higher has the higher text, so that no lines cross.
+    A text is `reach` powers of ten long. Texts that could meet form a stack in the order of their points, so
+    that no two lines of a column cross, at least `gap` apart and as near their points as that allows (least
+    squares).
     """
-    heights: dict[int, float] = {}
-    for i in sorted(range(len(points)), key=lambda i: points[i][1]):
-        away = [_decades(seconds) - _decades(points[i][0]) for seconds, _ in points]
-        taken = [h for j, h in heights.items() if abs(away[j]) < reach]
-        taken += [quality for (_, quality), x in zip(points, away, strict=True) if 0 < x < reach]
-        height = max([points[i][1], *(h for j, h in heights.items() if abs(away[j]) < _COLUMN)])
-        for other in sorted(taken):
-            height = other + gap if abs(height - other) < gap else height
-        heights[i] = height
-    return [heights[i] for i in range(len(points))]
+    heights = np.array([quality for _, quality in points])
+    by_cost = sorted(range(len(points)), key=lambda i: points[i][0])
+    stacks: list[list[int]] = []
+    for i in by_cost:
+        beyond = not stacks or _decades(points[i][0]) - _decades(points[stacks[-1][-1]][0]) >= reach
+        stacks[-1:] = [*stacks[-1:], [i]] if beyond else [[*stacks[-1], i]]
+    for stack in stacks:
+        stack.sort(key=lambda i: points[i][1])
+        steps = gap * np.arange(len(stack))
+        room = max(0.0, 1 - steps[-1])
+        heights[stack] = isotonic_regression(heights[stack] - steps).x.clip(0, room) + steps
+    return heights.tolist()
 
 
 def _decades(seconds: float) -> float:
