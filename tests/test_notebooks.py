@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from lecturekit import exercises
+from lecturekit.exercises._open_task import task_markdown, task_source
 from lecturekit.exercises.quiz import quizzes_in, still_html
 from lecturekit.kit.storage import ROOT
 from lecturekit.upkeep.refresh import clean
@@ -70,6 +71,15 @@ def test_there_are_exercises_each_with_its_cell(path):
     for exercise in found:
         code = below[exercises.card_markdown(exercise)]
         assert code.startswith(exercises.cell_source(exercise)), exercise.name
+
+
+@EVERY
+def test_open_tasks_and_recall_have_their_cells(path):
+    sources = [cell.source for cell in read(path).cells]
+    module = module_of(path)
+    for task in exercises.open_tasks_in(module):
+        assert sources[sources.index(task_markdown(task)) + 1] == task_source(task)
+    assert ("exercises.chapter.recall().show()" in sources) == (module.chapter.number != "00")
 
 
 @EVERY

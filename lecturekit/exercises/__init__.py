@@ -54,6 +54,8 @@ In TOML, the words of each, under the same names::
 * A mistake is an implementation that commits it. An answer that does the same as the mistake on every case
   (and so differs from the reference) gets its diagnosis, the first that fits. `Backticks` mark code.
 * Line breaks within a text of the TOML count as blanks, an empty line begins a paragraph.
+* ``chapter.open_task(name, example, properties)`` makes an :class:`OpenTask`, judged by what must hold of an
+  answer: `properties` are functions of the answer, and the TOML has a sentence for each, and a rubric.
 * The stub leaves `...` where the student writes, and runs as it stands.
 * In the notebook: a Markdown cell :func:`card_markdown` and, below it, a code cell that begins with
   :func:`cell_source`. The test suite compares both with the exercise, letter by letter.
