@@ -29,10 +29,10 @@ def label_quality(labels: ArrayLike, truth: ArrayLike, classes: int | None = Non
 
     With L the pixels labelled c and T the pixels that are c, both without those whose truth is 255 (void):
 
-    - precision = |L ∩ T| / |L|: how much of what the labels say is right. A student learns from it.
-    - recall = |L ∩ T| / |T|: how much of the class is labelled as the class; an ignored pixel is not.
-    - coverage = |T without ignored| / |T|: how much of the class has any label, right or wrong.
-    - iou = |L ∩ T| / |L ∪ T|, an ignored pixel being missed, so 1 / iou = 1 / precision + 1 / recall - 1.
+    - precision = ``|L ∩ T| / |L|``: how much of what the labels say is right. A student learns from it.
+    - recall = ``|L ∩ T| / |T|``: how much of the class is labelled as the class; an ignored pixel is not.
+    - coverage = ``|T without ignored| / |T|``: how much of the class has any label, right or wrong.
+    - iou = ``|L ∩ T| / |L ∪ T|``, an ignored pixel being missed, so 1 / iou = 1 / precision + 1 / recall - 1.
 
     IoU alone misleads for labels with ignored pixels: careful labels that leave a lot out score badly in it
     and teach well, and if ignored pixels were left out of it, labels of one right pixel would score 1.
