@@ -36,7 +36,7 @@ KEYS: dict[str, dict[str, Any]] = {
 AWAY = (1, 2, 4, 8, 12)
 #: Kinds of row: values and their headings.
 TABLES: dict[str, dict[str, str]] = {
-    "time": {str(away): f"{away} frames away" for away in AWAY},
+    "time": {str(away): f"{away} frame{'s' * (away > 1)} away" for away in AWAY},
     "keys": {"iou": "mean IoU, a mask on every 8th frame", "right": "right", "known": "labelled"},
 }
 
