@@ -10,8 +10,11 @@ import os as _os, sys as _sys
 if _sys.platform == "win32":
     import psutil as _psutil
     _peak = _psutil.Process().memory_info().peak_wset / 1e6
+elif _sys.platform == "linux":  # its ru_maxrss begins with that of the process it was forked from
+    _lines = open("/proc/self/status").read().splitlines()
+    _peak = next(int(_line.split()[1]) for _line in _lines if _line.startswith("VmHWM")) / 1e3
 else:
     import resource as _resource
-    _peak = _resource.getrusage(_resource.RUSAGE_SELF).ru_maxrss / (1e6 if _sys.platform == "darwin" else 1e3)
+    _peak = _resource.getrusage(_resource.RUSAGE_SELF).ru_maxrss / 1e6
 print("measured", _os.times().user + _os.times().system, _peak)
 """
