@@ -1,8 +1,7 @@
 """What a notebook may take of a laptop, and code that measures it in a kernel."""
 
-#: Largest memory that a notebook should take, MB, for a laptop of 4 GB.
-GOAL_MB = 1200
-#: Where its test fails: what lies between is how far allocators of different machines were seen to differ.
+#: Largest memory that a notebook may take, MB: its test fails above. The goal is 1200; some notebooks lie
+#: within 3 % of it (04 above it), where another allocator alone could decide.
 MAX_MB = 1400
 #: Prints CPU seconds and the largest memory so far, in MB.
 MEASURE = """
