@@ -16,6 +16,7 @@ FLOORS = [
     {"learning"},
     {"labs"},
     {"widgets", "exercises", "benchmarks"},
+    {"publish"},
     {"upkeep"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

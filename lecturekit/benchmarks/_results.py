@@ -17,6 +17,8 @@ import torch
 from ..kit.storage import ROOT, write_atomic
 
 FOLDER = ROOT / "docs" / "results"
+#: Where a wheel carries them.
+INSTALLED = Path(__file__).parents[1] / "docs" / "results"
 
 
 def save(name: str, rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> Path:
@@ -57,12 +59,12 @@ def load(name: str) -> dict[str, Any]:
         name: of the benchmark.
 
     Raises:
-        FileNotFoundError: it was never run here, or this installation has no ``docs/results``.
+        FileNotFoundError: it was never run here, and this edition brings no figures of it.
     """
-    file = FOLDER / f"{name}.json"
-    if not file.is_file():
-        raise FileNotFoundError(f"{file.name} is missing: `python -m lecturekit bench {name}` writes it")
-    return json.loads(file.read_text(encoding="utf-8"))
+    for folder in (FOLDER, INSTALLED):
+        if (folder / f"{name}.json").is_file():
+            return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    raise FileNotFoundError(f"{name}.json is missing: `python -m lecturekit bench {name}` writes it")
 
 
 def _plain(value: Any) -> Any:

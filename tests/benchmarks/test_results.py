@@ -39,3 +39,10 @@ def test_refused(name, rows, error):
     with pytest.raises(error):
         _results.save(name, rows, {})
     assert not _results.FOLDER.exists()
+
+
+def test_an_installed_edition_brings_its_figures(tmp_path, monkeypatch):
+    monkeypatch.setattr(_results, "FOLDER", tmp_path / "none")
+    monkeypatch.setattr(_results, "INSTALLED", tmp_path)
+    (tmp_path / "maps.json").write_text('{"rows": [1]}', encoding="utf-8")
+    assert _results.load("maps") == {"rows": [1]}
