@@ -1,5 +1,5 @@
 """What people draw: prices, shapes, boxes and label maps, and the files of other tools."""
 
-from . import boxes, costs, interchange, shapes
+from . import boxes, costs, interchange, label_file, shapes
 
-__all__ = ["boxes", "costs", "interchange", "shapes"]
+__all__ = ["boxes", "costs", "interchange", "label_file", "shapes"]

@@ -35,8 +35,8 @@ from lecturekit.kit.images import checked_image, encoded, html_image
 from lecturekit.kit.javascript import joined
 from lecturekit.kit.storage import is_temporary
 from lecturekit.labels import shapes
+from lecturekit.labels.label_file import LabelFile, checked_record, edits, living, merge, sift
 from lecturekit.plots import PALETTE, rendered
-from lecturekit.widgets._label_file import LabelFile, checked_record, living, merge, sift
 from lecturekit.widgets._still import JS, with_still
 
 #: The kinds of label and the tools that draw them; an image's class is ticked, not drawn.
@@ -72,7 +72,8 @@ class Annotator(anywidget.AnyWidget):
         image: uint8 RGB ``(H, W, 3)``.
         classes: names of the classes 1, 2, ..., without the background.
         key: under which the labels are kept. Any text; the same key with the same picture has the same
-            labels again. None makes one from the picture and the classes.
+            labels again. None makes one from the picture and the classes. Or the file itself, such as that
+            of a picture of a project.
         kinds: which kinds of label can be drawn, of `shapes.KINDS`; None for all.
         labels: labels to start with, as in `shapes`; what the reader made of them before counts for more.
         timed: bring the picture into view, and show the clock that runs from then on.
@@ -113,7 +114,7 @@ class Annotator(anywidget.AnyWidget):
         self,
         image: np.ndarray,
         classes: Sequence[str],
-        key: str | None = None,
+        key: str | LabelFile | None = None,
         kinds: Sequence[str] | None = None,
         labels: Sequence[dict] | None = None,
         timed: bool = False,
@@ -198,19 +199,12 @@ class Annotator(anywidget.AnyWidget):
         """Python has assigned labels: what differs is an edit, what is missing is deleted."""
         if self._following:
             return
-        edit = 1 + max((r["edit"] for r in self._known), default=0)
-        old = {r["id"]: r["label"] for r in self._known if r["label"] is not None}
-        new = {label["id"]: label for label in change["new"]}
-        changed = {name: label for name, label in new.items() if old.get(name) != label}
-        gone = dict.fromkeys(old.keys() - new.keys())
-        edits = [
-            {"id": n, "edit": edit, "by": self._by, "label": label} for n, label in (changed | gone).items()
-        ]
-        self._keep(edits)
+        gone = {r["id"] for r in self._known} - {label["id"] for label in change["new"]}
+        self._keep(edits(self._known, change["new"], gone, self._by))
 
-    def _keep(self, edits: list[dict], complaint: str = "") -> None:
-        """Merge edits into what is known, save, and tell browser and observers."""
-        self._known, note = merge(self._known, edits), self._doubt()
+    def _keep(self, new: list[dict], complaint: str = "") -> None:
+        """Merge records into what is known, save, and tell browser and observers."""
+        self._known, note = merge(self._known, new), self._doubt()
         try:
             saved, aside = self._file.save(self._known)
         except (OSError, ValueError) as error:
@@ -378,7 +372,11 @@ def _identity(record: dict) -> tuple:
     return tuple(v if isinstance(v, str | int) else None for v in map(record.get, ("id", "edit", "by")))
 
 
-def _file_for(key: str | None, image: np.ndarray, classes: tuple[str, ...]) -> LabelFile:
+def _file_for(key: str | LabelFile | None, image: np.ndarray, classes: tuple[str, ...]) -> LabelFile:
+    if isinstance(key, LabelFile):
+        if (key.size, key.classes) != (image.shape[:2], classes):
+            raise ValueError(f"key must be a file for this picture and these classes, got {key.path.name}")
+        return key
     picture = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
     if key is None:
         key = f"picture-{hashlib.sha256(repr((picture, classes)).encode()).hexdigest()[:12]}"

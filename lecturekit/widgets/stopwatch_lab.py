@@ -18,9 +18,9 @@ from ipywidgets import HBox, VBox
 from lecturekit.kit import storage
 from lecturekit.kit.images import encoded, html_image
 from lecturekit.kit.javascript import joined
+from lecturekit.labels.label_file import file_name
 from lecturekit.labs import stopwatch
 from lecturekit.labs.stopwatch import CLASSES, FIRST_ROUND, KINDS, Measure
-from lecturekit.widgets._label_file import file_name
 from lecturekit.widgets._still import JS, with_still
 from lecturekit.widgets.annotator import Annotator, colour_of
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from lecturekit.labels import shapes
-from lecturekit.widgets._label_file import merge
+from lecturekit.labels.label_file import merge
 from lecturekit.widgets.annotator import Annotator, colour_of
 
 pytestmark = pytest.mark.browser

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from support import still_of
 
+from lecturekit.labels import label_file
+from lecturekit.labels.label_file import file_name, merge
 from lecturekit.plots import PALETTE
-from lecturekit.widgets import _label_file
-from lecturekit.widgets._label_file import file_name, merge
 from lecturekit.widgets.annotator import Annotator, annotator_still
 
 H, W = 40, 60
@@ -320,7 +320,7 @@ def test_every_key_is_a_plain_name_of_a_file(key):
     assert set(name[:-5]) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
     assert len(name) < 110
     assert name[0] not in ".-"
-    assert name.split(".")[0].lower() not in _label_file._DEVICES
+    assert name.split(".")[0].lower() not in label_file._DEVICES
 
 
 def test_keys_never_leave_the_folder_and_never_meet(folder):
@@ -388,7 +388,7 @@ def test_a_full_disk_is_reported_and_the_next_label_tries_again(monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_label_file.records, "write", full)
+        patch.setattr(label_file.records, "write", full)
         draw(widget, record(BOX))
         assert widget.labels == [BOX]
         assert "could not be saved (No space left on device)" in widget._note

@@ -2,7 +2,7 @@
 
 /** @typedef {{id: string, edit: number, by: string, label: import("./geometry.js").Label | null}} LabelRecord */
 
-/** Of two records of one label, whether the first counts (as _label_file.py says it). */
+/** Of two records of one label, whether the first counts (as label_file.py says it). */
 const outranks = (a, b) => (a.edit !== b.edit ? a.edit > b.edit : a.by > b.by);
 
 /** Of every label the record that counts, in the order in which the labels first appear. */

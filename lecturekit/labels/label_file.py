@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lecturekit.kit import records, storage
-from lecturekit.labels import shapes
+from ..kit import records, storage
+from . import shapes
 
 #: The first number of an edit, and the last that both Python and JavaScript can count on from.
 FIRST_EDIT, LAST_EDIT = 1, 2**40
@@ -45,6 +45,23 @@ def merge(*lists: Iterable[dict]) -> list[dict]:
 def living(records_: Iterable[dict]) -> list[dict]:
     """The labels that are not deleted."""
     return [record["label"] for record in records_ if record["label"] is not None]
+
+
+def edits(known: Iterable[dict], labels: Iterable[dict], deleted: Iterable[str], by: str) -> list[dict]:
+    """Records that turn what is known into these labels.
+
+    Args:
+        known: records, such as a file holds.
+        labels: as they are now; those that are known like this make no record.
+        deleted: ids of labels that are no more.
+        by: the writer's name, small letters and digits.
+    """
+    known = list(known)
+    edit = 1 + max((record["edit"] for record in known), default=0)
+    old = {record["id"]: record["label"] for record in known}
+    changed: dict[str, dict | None] = {n["id"]: n for n in labels if old.get(n["id"]) != n}
+    changed |= dict.fromkeys(name for name in deleted if old.get(name) is not None)
+    return [{"id": name, "edit": edit, "by": by, "label": label} for name, label in changed.items()]
 
 
 def checked_record(record: object, size: tuple[int, int], classes: int) -> dict:
@@ -93,6 +110,7 @@ class LabelFile:
         picture: a digest of the picture, so that labels never appear on another one.
         size: height and width of the picture.
         classes: names of the classes; a file may know fewer of them, in the same order.
+        former: earlier names of the same classes, which a file may still have.
     """
 
     path: Path
@@ -100,6 +118,7 @@ class LabelFile:
     picture: str
     size: tuple[int, int]
     classes: tuple[str, ...]
+    former: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def of(cls, key: str, picture: str, size: tuple[int, int], classes: tuple[str, ...]) -> LabelFile:
@@ -161,7 +180,8 @@ class LabelFile:
     def _must_fit(self, content: dict) -> None:
         wanted = {"key": self.key, "picture": self.picture, "size": list(self.size)}
         names = content.get("classes")
-        same = names == list(self.classes[: len(names)]) if isinstance(names, list) else False
+        listed = names if isinstance(names, list) else [None]
+        same = any(listed == list(known[: len(listed)]) for known in (self.classes, *self.former))
         if not same or any(content.get(name) != value for name, value in wanted.items()):
             raise ValueError(
                 f"key must be new for a new picture or other classes: {self.key!r} already names labels of "
