@@ -97,17 +97,44 @@ class VOC:
 
     def __getitem__(self, index: int) -> Picture:
         """One picture. Raises ``ValueError`` with the name of a file that is not in order."""
-        name = self.names[index]
-        image = _image(self.root / "JPEGImages" / f"{name}.jpg")
-        path = self.root / "SegmentationClass" / f"{name}.png"
-        with naming(f"{path.parent.name}/{path.name}"):
-            mask = read_map(
-                read_bytes(path), (image.shape[0], image.shape[1])
-            )  # numbers of classes, or colours
-            strange = set(np.unique(mask).tolist()) - {*range(len(CLASSES)), 255}
-            if strange:
-                raise ValueError(f"classes must be 0..{len(CLASSES) - 1} or 255, got {sorted(strange)[:8]}")
-        return Picture(name, image, mask, *_objects(self.root / "Annotations" / f"{name}.xml"))
+        image = self.image(index)
+        return Picture(self.names[index], image, self.mask(index), *self.objects(index))
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """One photograph alone, uint8 RGB ``(H, W, 3)``."""
+        return _image(self.root / "JPEGImages" / f"{self.names[index]}.jpg")
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width of a photograph, without reading its pixels."""
+        with Image.open(self.root / "JPEGImages" / f"{self.names[index]}.jpg", formats=["JPEG"]) as file:
+            return file.height, file.width
+
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        """The mask alone, uint8 ``(H, W)``, of the photograph's size."""
+        return read_mask(self.root / "SegmentationClass" / f"{self.names[index]}.png", self.size(index))
+
+    def objects(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Boxes and classes alone: they are there for more pictures than masks are."""
+        return _objects(self.root / "Annotations" / f"{self.names[index]}.xml")
+
+
+def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """A mask of VOC's classes, uint8 ``(H, W)``.
+
+    Args:
+        path: a PNG of numbers of classes, or of VOC's colours.
+        size: height and width that it must have; None: any.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: no sound PNG, one of another size, or one with other classes; the file is named.
+    """
+    with naming(f"{path.parent.name}/{path.name}"):
+        mask = read_map(read_bytes(path), size)
+        strange = set(np.unique(mask).tolist()) - {*range(len(CLASSES)), 255}
+        if strange:
+            raise ValueError(f"classes must be 0..{len(CLASSES) - 1} or 255, got {sorted(strange)[:8]}")
+    return mask
 
 
 def shrunk(picture: Picture, side: int) -> Picture:

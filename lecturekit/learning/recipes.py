@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ from tqdm.auto import tqdm
 
 from .. import pixels
 from ..kit import cache as disk
-from ..kit.checks import choice
+from ..kit.checks import choice, whole
+from ..kit.parallel import mapped
 from ..kit.storage import data_dir
 from ..labels.boxes import fill_boxes, inner_boxes, intersect_labels, paint_masks
+from ..labels.label_map import IGNORE
 from ..pixels.edges import boundary_map
 from ..pixels.grabcut import grabcut_images, grabcut_plus_inner
 from .data import BoxAnnotations
@@ -131,8 +134,13 @@ def first_labels(
     seen: Features | None = None,
     cache: bool = True,
     progress: bool = False,
+    workers: int = 0,
 ) -> list[NDArray[np.uint8]]:
     """The labels that a recipe makes of boxes, uint8 ``(H, W)`` a picture.
+
+    With workers, pictures that cannot be labelled cost the others nothing: a warning names them, and their
+    maps are 255 everywhere. A call that was killed goes on where it stopped (unless ``cache=False``). For
+    more pictures than memory holds, or more machines than one, see `label_files.write_label_files`.
 
     Args:
         recipe: a key of `RECIPES`, except ``"full"``, whose labels no box gives.
@@ -143,9 +151,11 @@ def first_labels(
         cache: keep them below ``data/bootstrap`` and find them there next time. ``False`` reads and writes
             nothing.
         progress: show a bar.
+        workers: 0 to work here; else so many processes of one thread each, which make the labels that one
+            thread makes here. ``filled`` looks at all pictures together and works here in any case.
 
     Raises:
-        ValueError: another recipe, or a side that is no whole number of at least 1.
+        ValueError: another recipe, or a number out of range.
 
     Example:
         >>> image = np.zeros((4, 6, 3), np.uint8)
@@ -157,6 +167,8 @@ def first_labels(
     make = plan.make
     if recipe == "full":
         raise ValueError("recipe must make labels from boxes, got 'full', which is the truth itself")
+    if whole("workers", workers) and not plan.looks:
+        return _by_processes(recipe, annotations, side, cache, progress, workers)
     small = annotations.shrunk(side)
     edges = partial(_edges, small, cache, progress)
     if make is None and not plan.looks:
@@ -197,13 +209,77 @@ def _kept(
     if not cache:
         return made()
     key = disk.content_key(VERSION, SOURCE, name, annotations, compute_key(torch.device("cpu")))
-    file = data_dir() / "bootstrap" / f"{name}-{key}.npz"
+    return _kept_in(data_dir() / "bootstrap" / f"{name}-{key}.npz", key, made)
+
+
+def _kept_in(file: Path, key: str, made: Callable[[], list[NDArray[Map]]]) -> list[NDArray[Map]]:
+    """The maps in a file, or those that are made now and put there."""
     found = disk.read(file, key)
     if found is not None:
-        return [found[str(k)] for k in range(len(annotations))]
+        return [found[str(k)] for k in range(len(found))]
     maps = made()
     disk.write(file, key, **{str(k): one for k, one in enumerate(maps)})
     return maps
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Pictures whose labels one process makes together."""
+
+    recipe: str
+    annotations: BoxAnnotations
+    side: int | None
+    file: Path | None
+    key: str
+
+    def made(self) -> list[NDArray[np.uint8]]:
+        return first_labels(self.recipe, self.annotations, side=self.side, cache=False)
+
+    def labels(self) -> list[NDArray[np.uint8]]:
+        """Its labels, which are kept until those of all parts are there."""
+        return self.made() if self.file is None else _kept_in(self.file, self.key, self.made)
+
+
+def _by_processes(
+    recipe: str, annotations: BoxAnnotations, side: int | None, cache: bool, progress: bool, workers: int
+) -> list[NDArray[np.uint8]]:
+    """`first_labels` by several processes. The parts are those that the cuts go in here: `BATCH` pictures."""
+    key = disk.content_key(VERSION, SOURCE, recipe, side, annotations, ("cpu", 1, torch.__version__))
+    file = data_dir() / "bootstrap" / f"labels-{recipe}-{key}.npz" if cache else None
+    folder = None if file is None else file.with_suffix(".parts")
+
+    def made() -> list[NDArray[np.uint8]]:
+        starts = range(0, len(annotations), BATCH)
+        parts = (
+            _Part(recipe, annotations.part(slice(k, k + BATCH)), side, folder and folder / f"{k}.npz", key)
+            for k in starts
+        )
+        found: list[NDArray[np.uint8]] = []
+        with tqdm(total=len(annotations), desc=recipe, leave=False, disable=not progress) as bar:
+            for start, (labels, error) in zip(starts, mapped(_Part.labels, parts, workers), strict=True):
+                part = annotations.part(slice(start, start + BATCH))
+                found += _one_by_one(recipe, part, side, start, error) if labels is None else labels
+                bar.update(len(part))
+        return found
+
+    labels = made() if file is None else _kept_in(file, key, made)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return labels
+
+
+def _one_by_one(
+    recipe: str, part: BoxAnnotations, side: int | None, start: int, error: Exception | None
+) -> list[NDArray[np.uint8]]:
+    """Labels of pictures of which one, or the process that had them, met an error."""
+    singles = (_Part(recipe, part.part(slice(k, k + 1)), side, None, "") for k in range(len(part)))
+    found = []
+    for k, (labels, own) in enumerate(mapped(_Part.labels, singles, 1)):
+        if labels is None:
+            warnings.warn(f"picture {start + k} has no labels: {own or error}", stacklevel=4)
+            labels = [np.full(part.sizes[k], IGNORE, np.uint8)]
+        found += labels
+    return found
 
 
 def resized(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

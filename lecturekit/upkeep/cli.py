@@ -145,6 +145,28 @@ def fetch(
 
 
 @app.command()
+def labels(
+    recipe: Annotated[str, typer.Argument(help="How: naive, box_inner, grabcut, grabcut_plus, mcg, ...")],
+    data: Annotated[Path, typer.Option(help="Folder in VOC's layout.")],
+    out: Annotated[Path, typer.Option(help="Folder for the labels, one PNG a picture.")],
+    split: Annotated[str, typer.Option(help="A list in ImageSets/Segmentation.")] = "train",
+    side: Annotated[int | None, typer.Option(help="Make them at this longer side, and enlarge.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes on this machine; 0: none beside this one.")] = 0,
+    dask: Annotated[str | None, typer.Option(help="Scheduler of a cluster, tcp://HOST:8786.")] = None,
+) -> None:
+    """Make labels of boxes for many pictures, on all cores or on a cluster; a second run goes on."""
+    from ..learning.label_files import write_label_files
+
+    options = {"side": side, "workers": workers, "dask": dask}
+    try:
+        report = write_label_files(recipe, data, split, out, progress=True, **options)
+    except (ImportError, OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(str(report))
+    raise typer.Exit(bool(report.failed))
+
+
+@app.command()
 def docs(
     folder: Annotated[Path, typer.Argument(help="Where they go.", file_okay=False)] = Path("docs/_build"),
 ) -> None:

@@ -44,3 +44,9 @@ def test_bench_refuses_an_option_that_a_benchmark_does_not_have(monkeypatch):
     result = run.invoke(cli.app, ["bench", "evidence", "--seeds", "2"])
     assert result.exit_code == 2
     assert "--seeds" in result.output
+
+
+def test_labels_says_what_is_missing(tmp_path):
+    result = run.invoke(cli.app, ["labels", "naive", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert "no VOC folder" in result.output
