@@ -182,6 +182,20 @@ def docs(
 
 
 @app.command()
+def teach(
+    folder: Annotated[Path, typer.Argument(help="Where it goes.", file_okay=False)] = Path("docs/teach"),
+) -> None:
+    """Write the teacher's kit: plans, a page a chapter, quizzes for learning platforms, a rubric."""
+    from ..publish import teach
+
+    try:
+        written = teach.write(folder)
+    except FileNotFoundError as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"{written[0]} and {len(written) - 1} more files")
+
+
+@app.command()
 def bench(
     name: Annotated[str, typer.Argument(help="What to measure: a module of lecturekit.benchmarks.")],
     data: Annotated[
