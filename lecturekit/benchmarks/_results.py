@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..kit import results
+from ..kit.results import FOLDER, INSTALLED
 from ..kit.storage import ROOT, write_atomic
-
-FOLDER = ROOT / "docs" / "results"
-#: Where a wheel carries them.
-INSTALLED = Path(__file__).parents[1] / "docs" / "results"
 
 
 def save(name: str, rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> Path:
@@ -61,10 +59,7 @@ def load(name: str) -> dict[str, Any]:
     Raises:
         FileNotFoundError: it was never run here, and this edition brings no figures of it.
     """
-    for folder in (FOLDER, INSTALLED):
-        if (folder / f"{name}.json").is_file():
-            return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    raise FileNotFoundError(f"{name}.json is missing: `python -m lecturekit bench {name}` writes it")
+    return results.load(name, (FOLDER, INSTALLED))
 
 
 def _plain(value: Any) -> Any:

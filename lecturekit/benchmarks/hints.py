@@ -207,7 +207,7 @@ class Students:
 
     def point_rows(self) -> Iterator[dict]:
         """Full supervision, image labels, clicks, objectness, and two more rounds."""
-        objectness = _on_grid([as_probability(cue) for cue in self.cues], self.learn.features)
+        objectness = on_grid([as_probability(cue) for cue in self.cues], self.learn.features)
         clicks = _clicks(self.learn)
         yield self.taught("full supervision", "mask", self.learn.masks)[0]
         yield self.taught("image label", "image", self.empty, point_supervision(self.present))[0]
@@ -244,7 +244,7 @@ class Students:
         """SEC from a localiser's maps, with all of its losses and with each one left out."""
         each = zip(class_maps(localiser, self.learn.features), self.present.numpy(), self.cues, strict=True)
         found = [find_seeds(m.numpy(), p, rank(cue), **SEEDS) for m, p, cue in each]
-        seeds = _on_grid(found, self.learn.features, 255)
+        seeds = on_grid(found, self.learn.features, 255)
         colours = grid_colours(self.learn.images, self.learn.features.cells)
         for left_out in (None, *LOSSES):
             losses = [name for name in LOSSES if name != left_out]
@@ -257,8 +257,14 @@ def _clicks(pictures: Pictures) -> list[NDArray[np.uint8]]:
     return [clicks_as_labels(simulate_clicks(m, b, c, rng=k), m.shape) for k, (m, b, c) in enumerate(each)]
 
 
-def _on_grid(maps: Sequence[NDArray], grid: Features, fill: float = 0) -> Tensor:
-    """Maps ``(h, w)`` of each picture's own cells, in one tensor ``(N, h, w)``."""
+def on_grid(maps: Sequence[NDArray], grid: Features, fill: float = 0) -> Tensor:
+    """Maps ``(h, w)`` of each picture's own cells, in one tensor ``(N, h, w)``.
+
+    Args:
+        maps: one a picture.
+        grid: the pictures' features.
+        fill: beyond a picture's own cells.
+    """
     full = np.full((len(maps), *grid.cells.max(0)), fill, maps[0].dtype)
     for place, one in zip(full, maps, strict=True):
         place[: one.shape[0], : one.shape[1]] = one

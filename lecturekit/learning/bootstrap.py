@@ -254,7 +254,7 @@ class _Run:
         val, truth = self.data.val, list(self.data.val_masks)
         return Round(
             label_quality(labels, list(self.data.train_masks), k),
-            np.stack([_picture_counts(*each, k) for each in zip(answers, truth, strict=True)]),
+            np.stack([picture_counts(*each, k) for each in zip(answers, truth, strict=True)]),
             tuple(objects_found(answers, truth, val.boxes, val.classes, iou) for iou in FOUND),
             student.fingerprint(),
             [x.copy() for x in labels[: self.keep]],
@@ -343,7 +343,14 @@ def class_ious(counts: NDArray) -> NDArray[np.float64]:
         return right / (named + true - right)
 
 
-def _picture_counts(labels: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
+def picture_counts(labels: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
+    """Pixels of each class that are right, named and true, ``(3, classes)``; void is left out.
+
+    Args:
+        labels: uint8 ``(H, W)``.
+        truth: of the same size.
+        classes: how many, background included.
+    """
     known = truth != IGNORE
     labels, truth = labels[known], truth[known]
     parts = (labels[labels == truth], labels, truth)

@@ -1,0 +1,392 @@
+"""What hours of labelling buy on photographs: quality by kind of label, and whether `plan` foretells it.
+
+People are simulated: they label as the truth says, at the literature's prices times a speed of their own.
+What `plan` knows (`curves`) is measured on the training list of a folder in VOC's layout alone: students of
+pictures drawn from its first three quarters, judged on its last quarter. What it foretells is then tried on
+the validation list, with other draws, other seeds and people whose speed the plan does not know.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+import math
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..datasets.voc import CLASSES
+from ..kit.storage import data_dir, write_atomic
+from ..labels.costs import price, seconds_an_image
+from ..labels.label_map import BACKGROUND, IGNORE
+from ..labs.project._curves import KINDS
+from ..labs.project._plan import split
+from ..learning.bootstrap import class_ious, picture_counts
+from ..learning.data import BoxAnnotations
+from ..learning.features import Features
+from ..learning.points import clicks_as_labels, point_supervision, simulate_clicks
+from ..learning.recipes import first_labels
+from ..learning.scribbles import crf_loss, scribble_supervision, simulate_scribbles
+from ..learning.seed_expand import find_seeds, grid_colours, sec_supervision
+from ..learning.self_transfer import class_maps, train_localiser
+from ..learning.student import Student
+from ..learning.training import Loss, train
+from ..pixels.objectness import as_probability, border_contrast, rank
+from .boxes import interval
+from .hints import OBJECTNESS, REGULARISER, SEEDS, Pictures, on_grid, pictures
+
+#: Students of labels that cover regions, and of the other kinds. Both were chosen elsewhere, for other
+#: questions (`boxes.STUDENT`, `hints.STUDENT`).
+DENSE: dict[str, Any] = {"head": "two_layer", "epochs": 12, "lr": 5e-3, "batch": 8, "stride": 3, "tau": 0.3}
+SPARSE: dict[str, Any] = {"head": "two_layer", "epochs": 20, "lr": 2e-3, "batch": 8, "stride": 4}
+#: Steps that a student of few pictures takes all the same.
+STEPS = 250
+#: Of the training list, the last quarter judges the students that the curves are made of.
+LEARNT = 0.75
+#: Sizes of the curves, and draws of each.
+SIZES, DRAWS = (12, 25, 50, 100, 200, 300), 3
+#: Mixtures whose curves are measured, and those that are then foretold: share of the pictures of each kind.
+LEARNT_MIXTURES = (
+    {"boxes": 0.8, "masks": 0.2},
+    {"scribbles": 0.8, "masks": 0.2},
+)
+MIXTURES = (
+    {"boxes": 0.9, "masks": 0.1},
+    {"boxes": 0.6, "masks": 0.4},
+    {"scribbles": 0.7, "masks": 0.3},
+)
+#: Hours that are tried: of single kinds, and of mixtures.
+HOURS, MIXTURE_HOURS = (2, 8, 40), (2, 4, 8)
+#: Three people: how much longer than the literature's each takes (thirds of a log-normal spread of .3).
+SPEEDS = tuple(round(math.exp(0.3 * z), 3) for z in (-0.967, 0.0, 0.967))
+#: Other tasks on the training list: some classes, all others being background. Of the pictures with one of
+#: them every second is learnt from, and the rest judge.
+TASKS = {
+    "cats and dogs": ("cat", "dog"),
+    "people": ("person",),
+    "vehicles": ("car", "bus", "train", "motorbike"),
+}
+TASK_KINDS, TASK_SIZES, TASK_DRAWS = ("scribbles", "boxes", "masks"), (12, 25), 2
+#: Part of every piece's name; a change of what is computed gets a new number.
+VERSION = 1
+
+#: Numbers of the pictures that have each kind of label.
+Numbers = Mapping[str, NDArray[np.int64]]
+
+
+@dataclasses.dataclass(eq=False)
+class Teacher:
+    """All that simulated people can say about the pictures of one list, and students that learn from it."""
+
+    pool: Pictures
+
+    @cached_property
+    def present(self) -> Tensor:
+        """The image labels, bool ``(N, K)``."""
+        return self.pool.present
+
+    @cached_property
+    def cues(self) -> list[NDArray[np.float32]]:
+        """What may be an object, without a label, on each picture's own cells."""
+        return [border_contrast(grid) for grid in self.pool.grids()]
+
+    @cached_property
+    def maps(self) -> dict[str, list[NDArray[np.uint8]]]:
+        """For each kind the label maps of all pictures, 255 where it says nothing."""
+        each = list(zip(self.pool.masks, self.pool.boxes, self.pool.classes, strict=True))
+        clicks = [simulate_clicks(m, b, c, error=0.03, rng=k) for k, (m, b, c) in enumerate(each)]
+        boxes = BoxAnnotations(self.pool.images, self.pool.boxes, self.pool.classes)
+        return {
+            "tags": [np.full(m.shape, IGNORE, np.uint8) for m in self.pool.masks],
+            "clicks": [clicks_as_labels(c, m.shape) for c, m in zip(clicks, self.pool.masks, strict=True)],
+            "scribbles": [simulate_scribbles(*one) for one in each],
+            "boxes": first_labels("grabcut_plus_inner", boxes, progress=True),
+            "masks": self.pool.masks,
+        }
+
+    def of(self, numbers: NDArray[np.int64]) -> Teacher:
+        """The same for some pictures.
+
+        Args:
+            numbers: of the pictures.
+        """
+        made = Teacher(chosen(self.pool, numbers))
+        made.cues = [self.cues[k] for k in numbers]
+        made.maps = {kind: [maps[k] for k in numbers] for kind, maps in self.maps.items()}
+        return made
+
+    def only(self, classes: list[int]) -> Teacher:
+        """The same for some classes.
+
+        Args:
+            classes: that are left; all others become background.
+        """
+        made = Teacher(only(self.pool, classes))
+        made.cues = self.cues
+        made.maps = {kind: [without(one, classes) for one in maps] for kind, maps in self.maps.items()}
+        return made
+
+    def taught(self, some: Numbers, seed: int) -> Student:
+        """A student of some pictures, each with one kind of label.
+
+        Args:
+            some: numbers of the pictures that have each kind.
+            seed: of the student.
+        """
+        numbers = np.concatenate(list(some.values()))
+        labels = [self.maps[kind][k] for kind, each in some.items() for k in each]
+        seen = part(self.pool.features, numbers)
+        dense = set(some) <= {"boxes", "masks"}
+        settings = dict(DENSE if dense else SPARSE)
+        settings["epochs"] = max(settings["epochs"], math.ceil(STEPS / math.ceil(len(numbers) / 8)))
+        loss = None if dense else self.loss(set(some), seen, numbers, seed)
+        return train(seen, labels, len(CLASSES), seed=seed, loss=loss, device="cpu", **settings)
+
+    def loss(self, kinds: set[str], seen: Features, numbers: NDArray[np.int64], seed: int) -> Loss:
+        """The loss for labels that leave most of a picture open."""
+        if "scribbles" in kinds:
+            return scribble_supervision(crf_loss, REGULARISER)
+        present = self.present[torch.from_numpy(numbers)]
+        cues = [self.cues[k] for k in numbers]
+        if "clicks" in kinds:
+            return point_supervision(
+                present, on_grid([as_probability(cue) for cue in cues], seen), OBJECTNESS
+            )
+        localiser = train_localiser(seen, present, seed=seed, device="cpu", decay=0.0)
+        each = zip(class_maps(localiser, seen), present.numpy(), cues, strict=True)
+        seeds = [find_seeds(maps.numpy(), there, rank(cue), **SEEDS) for maps, there, cue in each]
+        colours = grid_colours([self.pool.images[k] for k in numbers], seen.cells)
+        return sec_supervision(on_grid(seeds, seen, IGNORE), present, colours, ("seed", "expand"))
+
+
+def chosen(pool: Pictures, numbers: NDArray[np.int64]) -> Pictures:
+    """Some pictures.
+
+    Args:
+        pool: of all.
+        numbers: of those.
+    """
+    lists = ([some[k] for k in numbers] for some in (pool.images, pool.masks, pool.boxes, pool.classes))
+    return Pictures(part(pool.features, numbers), *lists)
+
+
+def only(pool: Pictures, classes: list[int]) -> Pictures:
+    """Pictures in which some classes are left, and all others are background.
+
+    Args:
+        pool: the pictures.
+        classes: that are left.
+    """
+    kept = [np.isin(some, classes) for some in pool.classes]
+    return dataclasses.replace(
+        pool,
+        masks=[without(mask, classes) for mask in pool.masks],
+        boxes=[boxes[k] for boxes, k in zip(pool.boxes, kept, strict=True)],
+        classes=[some[k] for some, k in zip(pool.classes, kept, strict=True)],
+    )
+
+
+def without(labels: NDArray[np.uint8], classes: list[int]) -> NDArray[np.uint8]:
+    """A label map in which all classes but some are background.
+
+    Args:
+        labels: uint8 ``(H, W)``.
+        classes: that are left.
+    """
+    return np.where(np.isin(labels, [BACKGROUND, *classes, IGNORE]), labels, BACKGROUND).astype(np.uint8)
+
+
+def part(grid: Features, numbers: NDArray[np.int64]) -> Features:
+    """Features of some pictures, whose label maps have another size than the network saw.
+
+    Args:
+        grid: of all pictures.
+        numbers: of those.
+    """
+    some = copy.copy(grid.pictures)
+    some.images = [grid.pictures.images[k] for k in numbers]
+    some.sizes, some.cells = grid.pictures.sizes[numbers], grid.pictures.cells[numbers]
+    return dataclasses.replace(grid, values=grid.values[numbers], pictures=some, key=f"{grid.key}, part")
+
+
+# ----------------------------------------------------------------------------------------------------- pieces
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """One student: what it was taught from, and where it is judged.
+
+    Attributes:
+        role: ``curve`` (learns from the first three quarters of the training list, judged on the rest),
+            ``task`` (of `TASKS`), or ``outcome`` (learns from all of it, judged on the validation list).
+        counts: pictures of each kind of label.
+        seed: of the draw of the pictures and of the student.
+        hours: that were planned; None for curves.
+        name: of the kind or mixture, `named`.
+        speed: how much longer than the literature's this person takes.
+        task: a key of `TASKS`, or "" for all classes.
+    """
+
+    role: str
+    counts: Mapping[str, int]
+    seed: int
+    name: str
+    hours: float | None = None
+    speed: float = 1.0
+    task: str = ""
+
+    @property
+    def file(self) -> Path:
+        """Where its result is kept."""
+        about = [VERSION, DENSE, SPARSE, STEPS, self.role, sorted(self.counts.items()), self.seed, self.task]
+        digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+        return data_dir() / "benchmarks" / "project" / f"{digest}.json"
+
+
+def named(shares: Mapping[str, float]) -> str:
+    """A name for a kind or a mixture: ``boxes + 10 % masks``.
+
+    Args:
+        shares: of the pictures, by kind.
+    """
+    if len(shares) == 1:
+        return next(iter(shares))
+    return f"{next(iter(shares))} + {100 * shares['masks']:.0f} % masks"
+
+
+def curve_pieces() -> Iterator[Piece]:
+    """The students that the curves are made of."""
+    for seed in range(DRAWS):
+        for shares in ({kind: 1.0} for kind in KINDS):
+            for size in SIZES:
+                yield Piece("curve", split(size, shares), seed, named(shares))
+        for shares in LEARNT_MIXTURES:
+            for size in SIZES[2:]:
+                yield Piece("curve", split(size, shares), seed, named(shares))
+
+
+def task_pieces() -> Iterator[Piece]:
+    """The students that tell how much tasks differ."""
+    for task in TASKS:
+        for kind in TASK_KINDS:
+            for size in TASK_SIZES:
+                for seed in range(TASK_DRAWS):
+                    yield Piece("task", {kind: size}, seed, kind, task=task)
+
+
+def outcome_pieces(objects: float, pictures: int) -> Iterator[Piece]:
+    """What people get for their hours.
+
+    Args:
+        objects: a picture, on average.
+        pictures: in the folder; more cannot be labelled.
+    """
+    tried = [({kind: 1.0}, hours) for kind in KINDS for hours in HOURS]
+    tried += [(shares, hours) for shares in MIXTURES for hours in MIXTURE_HOURS]
+    for person, speed in enumerate(SPEEDS):
+        for shares, hours in tried:
+            seconds = speed * seconds_of(shares, objects)
+            count = min(pictures, int(hours * 3600 / seconds))
+            yield Piece("outcome", split(count, shares), 100 + person, named(shares), hours, speed)
+
+
+def seconds_of(shares: Mapping[str, float], objects: float) -> float:
+    """Seconds a picture at the literature's prices, the mean over a mixture.
+
+    Args:
+        shares: of the pictures, by kind.
+        objects: a picture, on average.
+    """
+    classes = len(CLASSES) - 1
+    each = {kind: seconds_an_image(price(KINDS[kind]), objects, classes)[0] for kind in shares}
+    return sum(share * each[kind] for kind, share in shares.items())
+
+
+@dataclasses.dataclass(eq=False)
+class Bench:
+    """The folder, and the pieces that are done."""
+
+    learn: Pictures
+    judge: Pictures
+
+    @cached_property
+    def tables(self) -> dict[tuple[str, str], tuple[Teacher, Pictures]]:
+        """Role and task -> who teaches, and what judges."""
+        count = len(self.learn.masks)
+        cut = round(LEARNT * count)
+        whole = Teacher(self.learn)
+        tables = {("curve", ""): (whole.of(np.arange(cut)), chosen(self.learn, np.arange(cut, count)))}
+        tables["outcome", ""] = whole, self.judge
+        for task, names in TASKS.items():
+            wanted = [CLASSES.index(name) for name in names]
+            have = np.flatnonzero([np.isin(c, wanted).any() for c in self.learn.classes])
+            teacher = whole.of(have[::2]).only(wanted)
+            tables["task", task] = teacher, only(chosen(self.learn, have[1::2]), wanted)
+        return tables
+
+    @property
+    def objects(self) -> float:
+        """Objects a picture."""
+        return float(np.mean([len(boxes) for boxes in self.learn.boxes]))
+
+    def result(self, piece: Piece) -> dict[str, Any]:
+        """What became of a piece: found on disk, or made now."""
+        if not piece.file.is_file():
+            write_atomic(piece.file, json.dumps(self.made(piece)))
+        about = {
+            "role": piece.role,
+            "task": piece.task,
+            "name": piece.name,
+            "counts": dict(piece.counts),
+            "seed": piece.seed,
+        }
+        about |= {"hours": piece.hours, "speed": piece.speed}
+        return about | json.loads(piece.file.read_text(encoding="utf-8"))
+
+    def made(self, piece: Piece) -> dict[str, Any]:
+        """Teach and judge one student."""
+        teacher, judge = self.tables[piece.role, piece.task]
+        count = len(teacher.pool.masks)
+        order = np.random.default_rng([piece.seed, count]).permutation(count)
+        ends = np.cumsum([*piece.counts.values()])
+        if ends[-1] > count:
+            raise ValueError(f"counts must be pictures that are there ({count}), got {piece.counts}")
+        some = dict(zip(piece.counts, np.split(order[: ends[-1]], ends[:-1]), strict=True))
+        start = time.process_time()
+        student = teacher.taught(
+            {kind: numbers for kind, numbers in some.items() if len(numbers)}, piece.seed
+        )
+        spent = time.process_time() - start
+        pairs = zip(student.labels(judge.features), judge.masks, strict=True)
+        counts = np.stack([picture_counts(*pair, len(CLASSES)) for pair in pairs])
+        low, high = interval(counts[None])
+        return {"iou": np.nanmean(class_ious(counts.sum(0))), "low": low, "high": high, "cpu": spent}
+
+
+def run(data: str | Path, only: str | None = None) -> str:
+    """Curves and outcomes on a folder in VOC's layout, as Markdown; the rows go to docs/results.
+
+    Every student is kept, so a run that was stopped goes on.
+
+    Args:
+        data: the folder, with the lists train and val.
+        only: ``curve``, ``task`` or ``outcome``: make these students, and no table.
+    """
+    bench = Bench(*pictures(data))
+    pieces = [*curve_pieces(), *task_pieces(), *outcome_pieces(bench.objects, len(bench.learn.masks))]
+    pieces = [piece for piece in pieces if only in (None, piece.role)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # GrabCut says where it fell back to the box
+        rows = [bench.result(piece) for piece in tqdm(pieces, unit="student")]
+    return str(len(rows))
