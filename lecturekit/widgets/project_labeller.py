@@ -176,6 +176,8 @@ class ProjectLabeller(VBox):
         """An annotator for the picture, in place of the one before."""
         old, self._shown, self.picture = self._shown, None, picture
         if picture is not None:
+            self._bar.trouble = ""
+        if picture is not None:
             try:
                 self._shown = self._annotator(picture, old)
             except (OSError, ValueError) as error:  # the file has gone or changed since the project saw it
