@@ -344,14 +344,7 @@ class Bench:
         """What became of a piece: found on disk, or made now."""
         if not piece.file.is_file():
             write_atomic(piece.file, json.dumps(self.made(piece)))
-        about = {
-            "role": piece.role,
-            "task": piece.task,
-            "name": piece.name,
-            "counts": dict(piece.counts),
-            "seed": piece.seed,
-        }
-        about |= {"hours": piece.hours, "speed": piece.speed}
+        about: dict[str, Any] = dataclasses.asdict(piece)
         return about | json.loads(piece.file.read_text(encoding="utf-8"))
 
     def made(self, piece: Piece) -> dict[str, Any]:
