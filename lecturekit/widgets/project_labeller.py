@@ -1,7 +1,7 @@
 """The annotator over all pictures of a project: a queue, keys, filters, how far one is, and the seconds.
 
-Each picture has an annotator of its own, one at a time; its labels are in the project's own files, so whatever
-is drawn is saved at once and `labs.project` sees it::
+Each picture has an annotator of its own, one at a time; its labels are in the project's own files, so what is
+drawn is saved at once and `labs.project` sees it::
 
     labeller = ProjectLabeller(project)
     labeller                                             # the last line of a cell
@@ -211,8 +211,8 @@ class ProjectLabeller(VBox):
         aside = sum(bool(self._labels[p.file]) for p in self.project.test)
         self._bar._done = done / max(1, len(some))
         self._bar.status = (
-            f"{done} of {len(some)} pictures to learn from have labels, {aside} of {len(self.project.test)} set "
-            f"aside have masks; {self.seconds / 60:.1f} minutes of drawing."
+            f"{done} of {len(some)} pictures to learn from have labels, {aside} of {len(self.project.test)} "
+            f"set aside have masks; {self.seconds / 60:.1f} minutes of drawing."
         )
         self._bar.prompt = self._prompt()
         self._bar._may = self._may()
@@ -231,7 +231,7 @@ class ProjectLabeller(VBox):
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
         """The live view, and for pages without a kernel a still picture."""
         if self.picture is None:
-            return with_still(super()._repr_mimebundle_(**options), f"<p>{repr(self)}</p>", repr(self))
+            return with_still(super()._repr_mimebundle_(**options), f"<p>{self!r}</p>", repr(self))
         labels = self._labels[self.picture.file]
         still = np.asarray(
             annotator_still(self.project.image(self.picture), self.project.label_classes, labels)
