@@ -62,6 +62,19 @@ def load(name: str) -> dict[str, Any]:
     return results.load(name, (FOLDER, INSTALLED))
 
 
+def kept(name: str) -> dict[str, Any]:
+    """What `load` gives; where there is nothing yet, no rows and a printed word on how to get some.
+
+    Args:
+        name: of the benchmark.
+    """
+    try:
+        return load(name)
+    except FileNotFoundError as missing:
+        print(f"{missing} (with --data and a folder in VOC's layout)")
+        return {"rows": [], "settings": {}}
+
+
 def _plain(value: Any) -> Any:
     """`value` in the types that JSON knows."""
     if isinstance(value, Mapping):

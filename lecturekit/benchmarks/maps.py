@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -120,15 +121,39 @@ def class_indices(categories: tuple[str, ...]) -> dict[int, list[int]]:
     return found
 
 
-def _maps(model: Classifier, indices: dict[int, list[int]], pictures: VOC) -> dict:
-    """Maps of every method at `SIZE`, with masks, void pixels and boxes of the same pictures."""
-    found: dict = {name: [] for name in (*METHODS, "masks", "void", "boxes")}
-    for picture, voc_class in tqdm(list(_of_one_class(pictures, indices)), desc="maps", leave=False):
+def look(data: str | Path, names: Sequence[str], count: int = 20, split: str = "val") -> dict:
+    """Maps of a few pictures, for a look at one's own disk; a measurement takes `run`.
+
+    Args:
+        data: folder in VOC's layout.
+        names: of `METHODS`.
+        count: how many pictures of one class, the first of the list.
+        split: the list.
+
+    Returns:
+        By name the maps ``(N, SIZE, SIZE)``; under ``masks``, ``void`` and ``boxes`` the truth.
+    """
+    model = load_classifier()
+    return _maps(model, class_indices(model.categories), VOC(data, split), names, count)
+
+
+def _maps(
+    model: Classifier,
+    indices: dict[int, list[int]],
+    pictures: VOC,
+    names: Sequence[str] = tuple(METHODS),
+    count: int | None = None,
+) -> dict:
+    """Maps of some methods at `SIZE`, with masks, void pixels and boxes of the same pictures."""
+    found: dict = {name: [] for name in (*names, "masks", "void", "boxes")}
+    chosen = list(islice(_of_one_class(pictures, indices), count))
+    for picture, voc_class in tqdm(chosen, desc="maps", leave=False):
         image = _squashed(picture.image, model)
         with torch.no_grad():
             logits = model(image)[0, indices[voc_class]]
         asked = indices[voc_class][int(logits.argmax())]
-        for name, method in METHODS.items():
+        for name in names:
+            method = METHODS[name]
             found[name].append(upsample(method(model, image, asked), SIZE)[0].cpu())
         mask = F.interpolate(torch.from_numpy(picture.mask)[None, None].float(), (SIZE, SIZE))[0, 0]
         found["masks"].append(mask == voc_class)

@@ -84,7 +84,8 @@ from lecturekit.exercises import _attempt, _memory
 from lecturekit.exercises._cards import card_markdown, cell_source, solution_source
 from lecturekit.exercises._judge import Judge, Outcome, Result
 from lecturekit.exercises._open_task import OpenTask, open_tasks_in
-from lecturekit.exercises._progress import progress
+from lecturekit.exercises._prediction import Axes, Prediction, summary
+from lecturekit.exercises._progress import MyCourse, my_course, progress
 from lecturekit.exercises._recall import recall
 from lecturekit.exercises._render import HINT_NAMES, Hinted, Note, show
 from lecturekit.exercises.quiz import Option, Question, Quiz
@@ -101,6 +102,7 @@ __all__ = [
     "cell_source",
     "exercises_in",
     "modules",
+    "my_course",
     "open_tasks_in",
     "progress",
     "recall",
@@ -251,9 +253,38 @@ class Chapter:
         """File name of the chapter's notebook."""
         return f"{self.number}_{self.name}.ipynb"
 
+    def my_course(self) -> MyCourse:
+        """What you have done and measured so far, and what is left, this chapter first."""
+        return my_course(self.number)
+
     def recall(self) -> Quiz:
         """Two questions on earlier chapters; what was answered wrongly comes back first."""
         return recall(self.number)
+
+    def predict(
+        self,
+        name: str,
+        question: str,
+        *,
+        image: Any = None,
+        curve: tuple | None = None,
+        options: Sequence[str] | None = None,
+    ) -> Prediction:
+        """A question to answer before the outcome is shown; exactly one of the last three is given.
+
+        Args:
+            name: of the question in this chapter.
+            question: what is to be predicted.
+            image: uint8 RGB ``(H, W, 3)`` in which the highest place of a map is to be clicked.
+            curve: the points along x, lower and upper end of y, and names of the two axes, for a curve.
+            options: the answers to choose from.
+        """
+        axes = None if curve is None else Axes(*curve)
+        return Prediction(f"{self.number}/{name}", question, image, axes, options)
+
+    def you_against_the_network(self) -> Note:
+        """Every scored prediction of this chapter, and what blind guesses score on average."""
+        return summary(self.number)
 
     def open_task(
         self, name: str, example: Callable, properties: Mapping[str, Callable[[Any], bool]]

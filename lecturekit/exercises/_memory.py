@@ -22,7 +22,8 @@ def remembered(kind: str) -> dict[str, object]:
 
     Args:
         kind: ``"exercises"`` (name -> word of the best outcome so far) or ``"questions"`` (text of the
-            question -> whether it was answered rightly last time).
+            question -> whether it was answered rightly last time), ``"tasks"`` (name of the open task
+            -> True) or ``"predictions"`` (name -> question, guess and score).
     """
     try:
         with records.locked(path()):

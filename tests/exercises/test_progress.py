@@ -3,8 +3,20 @@
 import pytest
 from made_exercises import make
 
-from lecturekit.exercises import Outcome, _memory, exercises_in, modules, progress, recall, start_here
+from lecturekit.exercises import (
+    Outcome,
+    _memory,
+    boxes_to_pixels,
+    exercises_in,
+    modules,
+    my_course,
+    open_tasks_in,
+    progress,
+    recall,
+    start_here,
+)
 from lecturekit.exercises.quiz import quizzes_in
+from lecturekit.labs import ladder, simulated, stopwatch
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +68,8 @@ def test_a_folder_that_cannot_be_written_does_not_stop_a_check(monkeypatch):
 
 def test_progress_counts_what_is_done():
     first = progress()[0]
-    assert (first.number, first.solved, first.right, first.next) == ("00", 0, 0, start_here.labels_in.title)
+    assert (first.number, first.solved, first.right) == ("00", 0, 0)
+    assert first.next == f"Exercise: {start_here.labels_in.title}"
     start_here.labels_in.check(start_here.labels_in.reference)
     quiz = start_here.warm_up
     for k, question in enumerate(quiz.questions):
@@ -114,3 +127,28 @@ def test_an_answer_to_a_recalled_question_is_remembered():
 
 def test_every_exercise_is_in_some_chapter():
     assert sum(c.exercises for c in progress()) == sum(len(exercises_in(m)) for m in modules())
+
+
+def test_my_course_says_what_is_next():
+    panel = my_course()
+    assert (panel.next.number, panel.predictions, panel.seconds, panel.ladder) == ("00", (0, 0, 0), {}, ())
+    assert my_course("05").next.number == "05"
+    for exercise in exercises_in(boxes_to_pixels):
+        _memory.remember("exercises", exercise.name, Outcome.CORRECT.value)
+    panel = my_course("07")  # its exercises are done, its open tasks are not
+    assert panel.next.next == f"Open task: {open_tasks_in(boxes_to_pixels)[0].title}"
+    for task in open_tasks_in(boxes_to_pixels):
+        _memory.remember("tasks", task.name, True)
+    assert my_course("07").next.number == "00"  # nothing is left here
+
+
+def test_my_course_shows_seconds_and_rows_and_links():
+    found = stopwatch.measures(simulated.demo_labels())
+    stopwatch.export(found)
+    ladder.add("07_boxes_to_pixels", "box < mask", 20, 0.5, "mean IoU of labels")
+    panel = my_course("01")
+    assert "draw an object's outline " in repr(panel)
+    html = panel._repr_html_()
+    assert "box &lt; mask" in html
+    assert 'href="01_annotation_cost.ipynb#Exercise:-What-is-a-label-worth?"' in html
+    assert html.count("<tr>") == 1 + len(modules()) + 2

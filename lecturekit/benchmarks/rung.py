@@ -1,0 +1,30 @@
+"""The ladder of the chapters' closings: one student, one set of scenes, every kind of label."""
+
+from __future__ import annotations
+
+from tqdm.auto import tqdm
+
+from ..labs import rung
+
+
+def run(seeds: int = 3) -> str:
+    """Measure every kind of label and keep the ladder in the package, ``labs/rung.json``.
+
+    Args:
+        seeds: students a kind.
+
+    Returns:
+        The ladder as a table in Markdown.
+    """
+    students = {kind: rung.measure(kind, seeds) for kind in tqdm(rung.KINDS, unit="kind")}
+    rung.save(students, rung.lessons().objects)
+    return table()
+
+
+def table() -> str:
+    """The kept ladder in Markdown."""
+    lines = ["| label | seconds a picture | mean IoU | seeds |", "|---|---|---|---|"]
+    for one in rung.rungs():
+        seeds = " ".join(f"{v:.3f}" for v in one.students)
+        lines.append(f"| {one.title} | {one.seconds:.0f} | {one.quality:.3f} | {seeds} |")
+    return "\n".join(lines)
