@@ -391,10 +391,10 @@ def figure(chapter: str = "", ladder: Sequence[Rung] | None = None) -> Figure:
         )
         for row, rung in enumerate(ladder):
             _draw_rung(axes, row, rung, chapter in rung.chapters)
-        axes[0].set(xscale="log", xlabel="seconds of annotation a picture")
+        axes[0].set(xscale="log", xlabel="seconds a picture")
         axes[0].set_xticks([10, 30, 100, 300], ["10", "30", "100", "300"])
         axes[0].minorticks_off()
-        axes[1].set(xlabel="mean IoU of the student, three seeds", xlim=(0, None))
+        axes[1].set(xlabel="mean IoU of three students", xlim=(0, None))
         axes[0].set_yticks(range(len(ladder)), [rung.title for rung in ladder])
         for rung, text in zip(ladder, axes[0].get_yticklabels(), strict=True):
             text.set_fontweight("bold" if chapter in rung.chapters else "normal")
