@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,8 @@ from ..models import MEAN, STD, Classifier, load_classifier
 from ._results import save
 
 SIZE = 352
+#: Pictures of the train split on which each map's threshold is chosen, evenly spread over the list.
+CHOSEN_ON = 100
 
 #: ImageNet's names for VOC's classes. Person has none; of dogs and birds there are too many to list.
 NAMES = {
@@ -90,7 +91,8 @@ def run(data: str | Path) -> str:
     """
     model = load_classifier()
     indices = class_indices(model.categories)
-    chosen_on, judged_on = (_maps(model, indices, VOC(data, split)) for split in ("train", "val"))
+    splits = (("train", CHOSEN_ON), ("val", None))
+    chosen_on, judged_on = (_maps(model, indices, VOC(data, split), count=count) for split, count in splits)
     lines = [
         f"{len(judged_on['masks'])} pictures of one class at {SIZE} x {SIZE} px; thresholds chosen on",
         f"{len(chosen_on['masks'])} others. Published results are for other sets: do not compare.",
@@ -103,10 +105,14 @@ def run(data: str | Path) -> str:
         level = _boxes(chosen_on, name).curve[:, 0].argmax()
         found = _boxes(judged_on, name).curve[level, 0]
         masks, void = judged_on["masks"], judged_on["void"]
-        points = pointing_game(judged_on[name], masks).float().mean()
+        hits = pointing_game(judged_on[name], masks).float()
+        points = hits.mean()
+        error = hits.std() / len(hits) ** 0.5
         area = pixel_average_precision(judged_on[name], masks, void)
-        lines.append(f"| {name} | {points:.3f} | {found:.3f} | {area:.3f} |")
-        rows.append({"map": name, "pointing_game": points, "boxes": found, "pxap": area})
+        lines.append(f"| {name} | {points:.3f} ± {error:.3f} | {found:.3f} | {area:.3f} |")
+        rows.append(
+            {"map": name, "pointing_game": points, "standard_error": error, "boxes": found, "pxap": area}
+        )
     counts = {"judged": len(judged_on["masks"]), "threshold_chosen_on": len(chosen_on["masks"])}
     save("maps", rows, {"size": SIZE} | counts)
     return "\n".join(lines)
@@ -127,7 +133,7 @@ def look(data: str | Path, names: Sequence[str], count: int = 20, split: str = "
     Args:
         data: folder in VOC's layout.
         names: of `METHODS`.
-        count: how many pictures of one class, the first of the list.
+        count: how many pictures of one class, evenly spread over the list.
         split: the list.
 
     Returns:
@@ -146,7 +152,8 @@ def _maps(
 ) -> dict:
     """Maps of some methods at `SIZE`, with masks, void pixels and boxes of the same pictures."""
     found: dict = {name: [] for name in (*names, "masks", "void", "boxes")}
-    chosen = list(islice(_of_one_class(pictures, indices), count))
+    chosen = list(_of_one_class(pictures, indices))
+    chosen = chosen[:: max(1, len(chosen) // (count or len(chosen)))][:count]
     for picture, voc_class in tqdm(chosen, desc="maps", leave=False):
         image = _squashed(picture.image, model)
         with torch.no_grad():

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, fx, nn
 
+from ..kit.networks import modules_of
 from ._forward import unfollowed
 
 Score: TypeAlias = Callable[[Any], Tensor]
@@ -41,7 +42,7 @@ def check_call(model: object, images: object, classes: object, gradients: bool =
     """
     if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
         raise TypeError(f"model must be a torch module that is not scripted, got {type(model).__name__}")
-    modules = list(model.modules())
+    modules = modules_of(model)
     for kind in {type(module) for module in modules}:
         if ".quantized." in kind.__module__:
             raise ValueError(
@@ -166,13 +167,18 @@ def scores_of(classes: Classes, output: Any, batch: int) -> tuple[list[Tensor], 
     return [score.sum()], output.detach() if isinstance(output, Tensor) else output, None
 
 
-def gradient_of(score: Tensor, leaf: Tensor, name: str, strangers: Sequence[Tensor] = ()) -> Tensor:
-    """Gradient of `score` at `leaf`; ``ValueError`` if it has none, or none that is the whole truth."""
+def gradient_of(
+    score: Tensor, leaf: Tensor, name: str, more: bool = True, strangers: Sequence[Tensor] = ()
+) -> Tensor:
+    """Gradient of `score` at `leaf`; ``ValueError`` if it has none, or none that is the whole truth.
+
+    The graph is kept if `more` scores follow; without it memory is used again on the way, which saves time.
+    """
     gradient, others = None, ()
     if score.requires_grad:
         try:
             gradient, *others = torch.autograd.grad(
-                score, [leaf, *strangers], retain_graph=True, allow_unused=True
+                score, [leaf, *strangers], retain_graph=more, allow_unused=True
             )
         except RuntimeError as error:
             if "heckpoint" not in str(error):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from ..kit.networks import tensors_of
+from ..kit.networks import modules_of, tensors_of
 
 #: A head is a handful of calls. Where more than these follow the last feature map (a transformer), none are
 #: kept.
@@ -260,7 +260,7 @@ def replay(calls: list[Call], leaf: Tensor, network: nn.Module, output: Any) -> 
             output is a map itself.
     """
     # Tensors by identity: `calls` keeps them alive, so no two share an id.
-    known: dict[int, Tensor] = {id(p): p for p in tensors_of(network.modules())}
+    known: dict[int, Tensor] = {id(p): p for p in tensors_of(modules_of(network))}
     source = last_feature_map(calls)
     made = {id(x) for call in calls for x in tensors_in(call.result)} - {
         id(source)
@@ -288,6 +288,15 @@ def replay(calls: list[Call], leaf: Tensor, network: nn.Module, output: Any) -> 
             known.update((id(old), new) for old, new in pairs)
         rebuilt = _rebuilt(output, answer)
     return rebuilt, [x for x in strangers if x.requires_grad]
+
+
+def ends_in_linear(calls: list[Call], output: Any) -> bool:
+    """Whether the last call made the output, from a vector an image, by a linear layer of the network."""
+    if len(calls) < 2 or calls[-1].function is not F.linear or calls[-1].result is not output:
+        return False
+    x, weight = calls[-1].input, calls[-1].given["weight"]
+    made = any(x is y for call in calls[:-1] for y in tensors_in(call.result))
+    return made and x.ndim == 2 and isinstance(weight, nn.Parameter)
 
 
 def _is_map(x: Tensor) -> bool:
@@ -365,14 +374,14 @@ def find_layer(model: nn.Module, network: nn.Module, layer: nn.Module | str) -> 
         network: the network inside.
         layer: a name or a module.
     """
-    named = dict(model.named_modules(remove_duplicate=False))
-    named |= dict(network.named_modules(remove_duplicate=False))
     if isinstance(layer, nn.Module):
-        if not any(layer is module for module in named.values()):
+        if not any(layer is module for whole in (network, model) for module in whole.modules()):
             raise ValueError(f"layer is a {type(layer).__name__} that is no part of the model")
         return layer
     if not isinstance(layer, str):
         raise TypeError(f"layer must be a module of the model or its name, got {type(layer).__name__}")
+    named = dict(model.named_modules(remove_duplicate=False))
+    named |= dict(network.named_modules(remove_duplicate=False))
     if layer not in named or layer == "":
         fitting = difflib.get_close_matches(layer, named, n=5) or [
             name for name, _ in network.named_children()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -49,6 +51,21 @@ class AxisFinder(TorchFunctionMode):
         self._known: dict[
             int, tuple[Tensor, tuple[int, ...]]
         ] = {}  # a tensor, and where its axes were at first
+
+    @contextmanager
+    def after(self, module: nn.Module) -> Generator[AxisFinder]:
+        """Inside, the finder watches from the first output of `module` on; what ran before costs nothing."""
+        thread = threading.get_ident()
+        with ExitStack() as stack:
+
+            def begin(*_: Any) -> None:
+                if thread == threading.get_ident():  # else another thread runs the same network
+                    hook.remove()
+                    stack.enter_context(self)
+
+            hook = module.register_forward_hook(begin)
+            stack.callback(hook.remove)
+            yield self
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         function = func  # torch's name for it

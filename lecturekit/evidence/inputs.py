@@ -205,7 +205,9 @@ def _input_gradients(
         if relus is not None and not relus.met:
             raise ValueError("guided back-propagation changes ReLUs, and this model has none")
         scores, logits, chosen = scores_of(classes, output, len(images))
-        gradients = torch.stack([wide(gradient_of(s, leaf, "the images")) for s in scores], 1)
+        gradients = torch.stack(
+            [wide(gradient_of(s, leaf, "the images", s is not scores[-1])) for s in scores], 1
+        )
     return gradients, logits, chosen
 
 

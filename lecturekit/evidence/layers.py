@@ -10,11 +10,23 @@ from torch import Tensor, nn
 
 from ..kit.checks import choice
 from ..kit.networks import undisturbed
-from ._answers import Classes, Evidence, check_call, finite, gradient_of, scores_of, wide
-from ._forward import Call, cut_at, find_layer, last_feature_map, replay, tensors_in, watch
+from ._answers import (
+    Classes,
+    Evidence,
+    check_call,
+    check_logits,
+    chosen_classes,
+    finite,
+    gradient_of,
+    scores_of,
+    wide,
+)
+from ._forward import Call, cut_at, ends_in_linear, find_layer, last_feature_map, replay, tensors_in, watch
 from ._layout import AxisFinder, channel_axis
 
 Reshape = Callable[[Tensor], Tensor]
+#: What `scores_of` gives: scores to differentiate, output, classes.
+Answer = tuple[list[Tensor], Any, Tensor | None]
 
 WEIGHTS = ("mean", "elementwise", "positive", "plusplus", "xgrad")
 
@@ -87,16 +99,18 @@ def grad_cam(
         raise ValueError("reshape needs a layer: name the one whose output it brings to (B, C, h, w)")
     with undisturbed(model, gradients=True) as network, torch.inference_mode(False), torch.no_grad():
         if layer is None:
-            leaf, output, features, strangers = _from_last_map(network, images)
+            leaf, answer, features, strangers = _from_last_map(network, images, classes)
         else:
             leaf, output, features = _from_layer(model, network, images, layer, reshape)
             strangers = []
-        with torch.enable_grad():
-            scores, logits, chosen = scores_of(classes, output, len(images))
+            with torch.enable_grad():
+                answer = scores_of(classes, output, len(images))
+        scores, logits, chosen = answer
         name = "the last feature map" if layer is None else layer if isinstance(layer, str) else "the layer"
         with torch.autocast(images.device.type, enabled=False):
             f = wide(features(leaf.detach()))
-            gradients = (wide(features(gradient_of(s, leaf, name, strangers))) for s in scores)
+            found = (gradient_of(s, leaf, name, s is not scores[-1], strangers) for s in scores)
+            gradients = (wide(features(g)) for g in found)
             maps = finite(_weighted(weights, f, gradients))
     single = chosen is None or chosen.ndim == 1
     return Evidence(maps.squeeze(1) if single else maps, logits, chosen)
@@ -110,7 +124,7 @@ def _weighted(weights: str, f: Tensor, gradients: Any) -> Tensor:
         return torch.stack([(g.clamp(min=0) * f).sum(1) for g in gradients], 1)
     makers = {"mean": _mean_gradient, "plusplus": _plusplus, "xgrad": _share_of_map}
     a = torch.stack([makers[weights](f, g) for g in gradients], 1)  # (B, n, C)
-    return torch.einsum("bnk,bkhw->bnhw", a, f)
+    return (a @ f.flatten(2)).unflatten(2, f.shape[2:])
 
 
 def _mean_gradient(f: Tensor, g: Tensor) -> Tensor:
@@ -128,11 +142,23 @@ def _share_of_map(f: Tensor, g: Tensor) -> Tensor:
     return torch.where(total != 0, (g * f).sum((2, 3)) / total, 0)
 
 
-def _from_last_map(network: nn.Module, images: Tensor) -> tuple[Tensor, Any, Reshape, list[Tensor]]:
-    """The leaf before the head, the output that depends on it, its way to ``(B, C, h, w)``, and strangers."""
+def _from_last_map(
+    network: nn.Module, images: Tensor, classes: Classes
+) -> tuple[Tensor, Answer, Reshape, list[Tensor]]:
+    """The leaf before the head, the scores that depend on it, its way to ``(B, C, h, w)``, and strangers."""
     output, calls = watch(network, images)
     leaf = last_feature_map(calls).detach().clone().requires_grad_()
-    answer, strangers = replay(calls, leaf, network, output)
+    if not callable(classes) and ends_in_linear(calls, output):
+        # Of the last layer, which holds most of the head's weights, only the rows that were asked for.
+        x, strangers = replay(calls[:-1], leaf, network, calls[-1].input)
+        chosen = chosen_classes(classes, check_logits(output))
+        rows = calls[-1].given["weight"].detach()[chosen.reshape(len(images), -1)]  # (B, n, C)
+        with torch.enable_grad():
+            answer = [(row * x).sum() for row in rows.unbind(1)], output, chosen
+    else:
+        rebuilt, strangers = replay(calls, leaf, network, output)
+        with torch.enable_grad():
+            answer = scores_of(classes, rebuilt, len(images))
     return leaf, answer, _channels_first(leaf, calls[0]), strangers
 
 
@@ -149,7 +175,7 @@ def _from_layer(
 ) -> tuple[Tensor, Any, Reshape]:
     """The leaf at the layer, the output that depends on it, and what brings the leaf to ``(B, C, h, w)``."""
     module = find_layer(model, network, layer)
-    with cut_at(module) as kept, AxisFinder(kept) as finder:
+    with cut_at(module) as kept, AxisFinder(kept).after(module) as finder:
         output = network(images)
     if not kept:
         raise ValueError(f"layer {layer if isinstance(layer, str) else type(layer).__name__} did not run")

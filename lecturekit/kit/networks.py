@@ -36,7 +36,7 @@ def undisturbed(model: nn.Module, gradients: bool = False) -> Generator[nn.Modul
         stack.enter_context(_TURN)
         if "torch._dynamo" in sys.modules:  # something may be compiled further in; importing it takes seconds
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        modules = list(network.modules())
+        modules = modules_of(network)
         # Not network.eval(): a network may do more than set flags there, and would not undo it.
         for module in modules:
             if module.training:
@@ -46,6 +46,18 @@ def undisturbed(model: nn.Module, gradients: bool = False) -> Generator[nn.Modul
         if gradients and any(t.is_inference() for t in tensors_of(modules)):
             stack.enter_context(_without_inference_tensors(modules))
         yield network
+
+
+def modules_of(network: nn.Module) -> list[nn.Module]:
+    """What ``network.modules()`` gives, in no certain order; several times as fast: it makes no names."""
+    found: dict[int, nn.Module] = {}
+    waiting = [network]
+    while waiting:
+        module = waiting.pop()
+        if id(module) not in found:
+            found[id(module)] = module
+            waiting += [child for child in module._modules.values() if child is not None]
+    return list(found.values())
 
 
 def tensors_of(modules: Iterable[nn.Module]) -> Iterator[Tensor]:

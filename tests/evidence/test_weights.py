@@ -204,3 +204,47 @@ def test_imports_stay_light(module):
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"
+
+
+@pytest.mark.parametrize("head", ["linear", "weight_norm", "cosine", "scaled", "two"])
+@pytest.mark.parametrize("classes", [3, [[0, 3], [4, 1]]])
+def test_only_the_rows_asked_for_give_the_gradient_of_the_whole_head(head, classes):
+    torch.manual_seed(0)
+    last = nn.Linear(8, 5)
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 8, 3)
+            self.hidden = nn.Linear(8, 8)
+            self.last = nn.utils.parametrizations.weight_norm(last) if head == "weight_norm" else last
+
+        def forward(self, x):
+            x = self.conv(x).relu().mean((2, 3))
+            if head == "two":
+                x = self.hidden(x).relu_()
+            if head == "cosine":
+                return nn.functional.linear(x, nn.functional.normalize(self.last.weight))
+            return self.last(x) * 2 if head == "scaled" else self.last(x)
+
+    network = Network().eval()
+    images = torch.randn(2, 3, 9, 9)
+    found = grad_cam(network, images, classes)
+    by_name = grad_cam(network, images, classes, layer="conv")
+    rectified = network.conv(images).relu()
+    leaf = rectified.detach().requires_grad_()
+    x = leaf.mean((2, 3))
+    if head == "two":
+        x = network.hidden(x).relu()
+    weight = nn.functional.normalize(last.weight) if head == "cosine" else network.last.weight
+    logits = nn.functional.linear(x, weight, None if head == "cosine" else network.last.bias)
+    logits = logits * 2 if head == "scaled" else logits
+    table = torch.tensor(classes).expand(2) if isinstance(classes, int) else torch.tensor(classes)
+    for k in range(1 if isinstance(classes, int) else 2):
+        column = table if isinstance(classes, int) else table[:, k]
+        (g,) = torch.autograd.grad(logits[range(2), column].sum(), leaf, retain_graph=True)
+        wanted = (g.mean((2, 3), keepdim=True) * leaf).sum(1)
+        maps = found.maps if isinstance(classes, int) else found.maps[:, k]
+        torch.testing.assert_close(maps, wanted.detach())
+    torch.testing.assert_close(found.logits, logits.detach())
+    assert by_name.maps.shape == found.maps.shape
