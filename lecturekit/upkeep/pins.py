@@ -99,7 +99,8 @@ def _requirements(project: dict) -> list[Requirement]:
     """Every requirement of the course: its own, those of its extras and those of its groups."""
     extras = project["project"].get("optional-dependencies", {}).values()
     groups = project.get("dependency-groups", {}).values()
-    return [Requirement(r) for r in chain(project["project"]["dependencies"], *extras, *groups)]
+    listed = chain(project["project"]["dependencies"], *extras, *groups)
+    return [Requirement(r) for r in listed if isinstance(r, str)]  # the rest names a group in a group
 
 
 def _range_faults(requirements: list[Requirement], pins: list[str]) -> list[str]:
