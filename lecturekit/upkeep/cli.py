@@ -145,6 +145,7 @@ def fetch(
 
 
 @app.command()
+<<<<<<< HEAD
 def labels(
     recipe: Annotated[str, typer.Argument(help="How: naive, box_inner, grabcut, grabcut_plus, mcg, ...")],
     data: Annotated[Path, typer.Option(help="Folder in VOC's layout.")],
@@ -169,16 +170,20 @@ def labels(
 @app.command()
 def docs(
     folder: Annotated[Path, typer.Argument(help="Where they go.", file_okay=False)] = Path("docs/_build"),
+=======
+def site(
+    folder: Annotated[Path, typer.Argument(help="Where it goes.", file_okay=False)] = Path("site/_build"),
+>>>>>>> 67484c5 (lecturekit site: the course as web pages, offline; the API reference is part of it)
 ) -> None:
-    """Build the API reference from the docstrings; a docstring that cannot be read is an error."""
-    from .docs import build
+    """Build the course's web pages and the API reference; what Sphinx warns of is an error."""
+    from ..publish.site import Faulty, build, size_of
 
     try:
         build(folder)
-    except RuntimeError as error:
+    except (Faulty, FileNotFoundError) as error:
         typer.echo(error, err=True)
         raise typer.Exit(1) from error
-    typer.echo(f"{folder / 'index.html'}")
+    typer.echo(f"{folder / 'index.html'}: {size_of(folder) / 1e6:.1f} MB")
 
 
 @app.command()

@@ -1,0 +1,231 @@
+"""Widgets that work on a page without a kernel: what they hold, written to files when a notebook runs.
+
+While `refresh` runs a notebook, `watch` sees each widget that a cell shows and writes what its JavaScript
+needs: an explorer's maps, an annotator's picture, a box lab's picture for every position of its last slider.
+`keep` puts that under ``site/live/data``, by notebook and cell. Quizzes and the stopwatch lab come from their
+modules when the site is built.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nbformat import NotebookNode
+
+from ..kit.images import encoded
+from ..widgets.annotator import Annotator
+from ..widgets.box_lab import BoxLab, Choice, Drawn, Slider
+from ..widgets.cam_explorer import CamExplorer
+
+#: Names the folder that `watch` writes to.
+FOLDER = "LECTUREKIT_LIVE"
+#: What a profile of IPython runs at its start, so that `watch` is there from the first cell on.
+STARTUP = "from lecturekit.publish import live\nlive.watch()\n"
+#: States that are stored of one box lab: the last slider's, and those of other controls while they are few.
+MAX_STATES = 60
+#: The notebook's cells are numbered while it runs, and named afterwards.
+_ABOUT = "about.json"
+
+
+def watch() -> None:
+    """From now on, write each widget that a cell of this kernel shows to the folder named by `FOLDER`."""
+    from IPython.core.getipython import get_ipython
+
+    shell, folder = get_ipython(), os.environ.get(FOLDER)
+    if shell is None or not folder:
+        return
+    numbers = itertools.count()
+
+    def look(result: Any) -> None:
+        number = next(numbers)
+        if isinstance(result.result, CamExplorer | Annotator | BoxLab):
+            write(result.result, Path(folder, str(number)))
+
+    next(numbers)  # the event of the line that registers
+    shell.events.register("post_run_cell", look)
+
+
+def keep(notebook: NotebookNode, written: Path, data: Path) -> None:
+    """Put what `watch` has written under the names of its cells; what was there of this notebook goes.
+
+    Args:
+        notebook: whose code cells were run, each once and in order.
+        written: the folder that `watch` wrote to.
+        data: the notebook's folder.
+    """
+    shutil.rmtree(data, ignore_errors=True)
+    run = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    for number, cell in enumerate(run):
+        if (written / str(number)).is_dir():
+            shutil.copytree(written / str(number), data / cell.id)
+
+
+def write(widget: CamExplorer | Annotator | BoxLab, folder: Path) -> None:
+    """What a widget's JavaScript needs on a page: ``about.json``, and files beside it.
+
+    Args:
+        widget: as it is shown.
+        folder: made here.
+    """
+    folder.mkdir(parents=True)
+    if isinstance(widget, CamExplorer):
+        about = _explorer(widget, folder)
+    elif isinstance(widget, Annotator):
+        about = _annotator(widget, folder)
+    else:
+        about = _box_lab(widget, folder)
+    text = json.dumps(about, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    (folder / _ABOUT).write_text(text + "\n", encoding="utf-8")
+
+
+def _traits(widget: Any, *files: str) -> dict[str, Any]:
+    """The traits that JavaScript knows, but for its code and those that become files."""
+    left_out = {"_esm", "_css", *files}
+    state = widget.get_state([name for name in widget.keys if name not in left_out])
+    return {
+        name: value
+        for name, value in state.items()
+        if name not in _FRONT_END and not name.startswith(("_model", "_view"))
+    }
+
+
+#: Traits of every widget that only a front end with a kernel needs, beside those of model and view.
+_FRONT_END = ("_anywidget_id", "_dom_classes", "layout", "tabbable", "tooltip")
+
+
+def _explorer(widget: CamExplorer, folder: Path) -> dict[str, Any]:
+    """Maps as 16-bit floats and the photograph as WebP: a few parts in a thousand, and half the bytes."""
+    state = _traits(widget, "_maps", "_image", "_tables", "_logits", "_bias")
+    height, width = widget._size
+    image = np.frombuffer(widget._image, np.uint8).reshape(height, width, 3)
+    (folder / "image.webp").write_bytes(encoded(image, "WEBP", quality=90, method=6))
+    for name in ("_maps", "_logits", "_bias"):
+        numbers = np.frombuffer(getattr(widget, name), "<f4")
+        (folder / f"{name[1:]}.bin").write_bytes(numbers.astype("<f2").tobytes())
+        state[name] = {"$half": f"{name[1:]}.bin"}
+    state["_image"] = {"$pixels": "image.webp"}
+    state["_tables"] = {"$base64": base64.b64encode(widget._tables).decode("ascii")}
+    return {"widget": "cam_explorer", "state": state}
+
+
+def _annotator(widget: Annotator, folder: Path) -> dict[str, Any]:
+    """The picture as it travels, no labels, and what the file of the labels says of them."""
+    file = widget._file
+    (folder / "image.png").write_bytes(widget._image)
+    state = _traits(widget, "_image") | {"_image": {"$bytes": "image.png"}}
+    state |= {"_records": [], "_saved": {}, "_note": ""}
+    about: dict[str, Any] = {"name": file.path.name, "key": file.key, "picture": file.picture}
+    about |= {"size": list(file.size), "classes": list(file.classes)}
+    return {"widget": "annotator", "state": state, "file": about, "place": file.path.stem}
+
+
+# ------------------------------------------------------------------ the box lab's stored states
+
+
+def _box_lab(widget: BoxLab, folder: Path) -> dict[str, Any]:
+    """The picture of each state, each file once."""
+    axes = stored_axes(widget)
+    drawn = {}
+    for chosen in _states(widget, axes):
+        shown = widget._draw(*([tuple(widget.box)] if widget.box else []), **widget.values | chosen)
+        file = _smallest(_with_box(shown, widget.box))
+        name = f"{hashlib.sha256(file).hexdigest()[:12]}.webp"
+        (folder / name).write_bytes(file)
+        drawn[key_of(chosen)] = {"file": name, "words": shown.words}
+    state = _traits(widget, "_picture") | {
+        "_controls": [c for c in widget._controls if c["name"] in axes], "_size": [0, 0], "box": [],
+        "values": {name: widget.values[name] for name in axes}, "_asked": 0, "_answered": 0,
+    }  # fmt: skip
+    fixed = [control.label for name, control in widget._known.items() if name not in axes]
+    fixed += ["the box"] * bool(widget.box)
+    more = f" In the notebook you can also change: {', '.join(fixed)}." if fixed else ""
+    note = f"Pictures that were drawn when the notebook ran.{more}"
+    return {"widget": "box_lab", "state": state, "drawn": drawn, "note": note}
+
+
+def stored_axes(widget: BoxLab) -> list[str]:
+    """The controls whose every position is stored: the last slider, and others while the states are few.
+
+    Args:
+        widget: a lab with at least one control.
+
+    Returns:
+        Their names, in the order of the lab.
+    """
+    known = widget._known
+    sliders = [name for name, control in known.items() if isinstance(control, Slider)]
+    main = (sliders or list(known))[-1]
+    chosen, states = {main}, len(positions(known[main]))
+    for name in sorted(known, key=lambda n: len(positions(known[n]))):
+        if name not in chosen and states * len(positions(known[name])) <= MAX_STATES:
+            chosen.add(name)
+            states *= len(positions(known[name]))
+    return [name for name in known if name in chosen]
+
+
+def positions(control: Slider | Choice) -> list[Any]:
+    """Every value that a control can take.
+
+    Args:
+        control: of a box lab.
+
+    Example:
+        >>> positions(Slider("share", 0.0, 0.5, 0.25, 0.0))
+        [0.0, 0.25, 0.5]
+    """
+    if isinstance(control, Choice):
+        return list(control.options)
+    steps = round((control.high - control.low) / control.step)
+    return [round(control.low + k * control.step, 6) for k in range(steps + 1)]
+
+
+def _states(widget: BoxLab, axes: list[str]) -> Iterator[dict[str, Any]]:
+    for values in itertools.product(*(positions(widget._known[name]) for name in axes)):
+        yield dict(zip(axes, values, strict=True))
+
+
+def key_of(values: dict[str, Any]) -> str:
+    """The name of a state, as the page's JavaScript makes it.
+
+    Args:
+        values: of the stored controls, in their order.
+
+    Example:
+        >>> key_of({"maker": "Box", "share": 0.30000000004, "round": 2.0})
+        'Box|0.3|2'
+    """
+    return "|".join(f"{v:.6f}".rstrip("0").rstrip(".") if _is_number(v) else str(v) for v in values.values())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number)
+
+
+def _with_box(shown: Drawn, box: list[int]) -> np.ndarray:
+    """The picture, with the box that it was drawn for in white on black."""
+    picture = np.array(shown.picture)
+    if box:
+        x0, y0, x1, y1 = box
+        for grow, ink in ((1, 0), (0, 255)):
+            rows, columns = slice(max(y0 - grow, 0), y1 + grow), slice(max(x0 - grow, 0), x1 + grow)
+            frame = np.zeros(picture.shape[:2], bool)
+            frame[rows, columns] = True
+            inner = np.zeros_like(frame)
+            inner[y0 + 2 - grow : y1 - 2 + grow, x0 + 2 - grow : x1 - 2 + grow] = True
+            picture[frame & ~inner] = ink
+    return picture
+
+
+def _smallest(picture: np.ndarray) -> bytes:
+    """A WebP, exact where that is smaller than a good likeness."""
+    forms = [{"quality": 75, "method": 6}, {"lossless": True, "method": 6}]
+    return min((encoded(picture, "WEBP", **form) for form in forms), key=len)

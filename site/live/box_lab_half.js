@@ -1,0 +1,30 @@
+// What Python does for the box lab: a picture for each state. Here the pictures were drawn when the notebook ran.
+
+import { readBytes } from "./files.js";
+import { Model } from "./model.js";
+
+export async function boxLabHalf(el, { state, drawn, note }, beside, show) {
+  const read = ({ file }) => readBytes(new URL(file, beside));
+  const answer = async (model) => {
+    const asked = model.get("_asked");
+    const found = drawn[keyOf(model.get("values"))];
+    try {
+      const picture = await read(found);
+      if (asked === model.get("_asked")) model.put({ _picture: picture, words: found.words, _trouble: "" });
+    } catch (error) {
+      model.put({ _trouble: `The picture did not arrive: ${error.message}` });
+    }
+    model.put({ _answered: asked });
+  };
+  const first = drawn[keyOf(state.values)];
+  const whole = { ...state, _picture: await read(first), words: first.words };
+  const hear = (changes, model) => {
+    if ("_asked" in changes) answer(model);
+  };
+  await show("box_lab", new Model(whole, hear), el);
+  const words = Object.assign(document.createElement("p"), { className: "lk-hint", textContent: note });
+  el.querySelector(".lk-side")?.append(words);
+}
+
+/** The name of a state: its values in the order of the controls, numbers without the dust of adding steps. */
+const keyOf = (values) => Object.values(values).map((v) => (typeof v === "number" ? Number(v.toFixed(6)) : v)).join("|");
