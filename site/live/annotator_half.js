@@ -56,18 +56,19 @@ export function annotatorModel(state, place, heard = (_labels) => {}) {
   };
   const model = new Model(
     { ...state, _place: place, _records: shelf.records, _saved: savedOf(shelf.records) }, hear);
-  addEventListener("storage", ({ key }) => {
+  const elsewhere = ({ key }) => {
     if (key !== shelf.name) return;
     shelf.add([]);
     tell(model);
-  });
-  return { model, shelf };
+  };
+  addEventListener("storage", elsewhere);
+  return { model, shelf, end: () => removeEventListener("storage", elsewhere) };
 }
 
 /** The file as `lecturekit.widgets._label_file` reads it. */
 export const labelFile = (about, records) => ({ version: 1, ...about, records });
 
-export async function annotatorHalf(el, { state, file, place }, beside, show) {
+export async function annotatorHalf(el, { state, file, place }, { show }) {
   const { name, ...about } = file;
   const { model, shelf } = annotatorModel(state, place);
   const drawn = element("div");

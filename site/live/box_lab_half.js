@@ -3,7 +3,7 @@
 import { readBytes } from "./files.js";
 import { Model } from "./model.js";
 
-export async function boxLabHalf(el, { state, drawn, note }, beside, show) {
+export async function boxLabHalf(el, { state, drawn, note }, { beside, show }) {
   const read = ({ file }) => readBytes(new URL(file, beside));
   const answer = async (model) => {
     const asked = model.get("_asked");
@@ -12,7 +12,7 @@ export async function boxLabHalf(el, { state, drawn, note }, beside, show) {
       const picture = await read(found);
       if (asked === model.get("_asked")) model.put({ _picture: picture, words: found.words, _trouble: "" });
     } catch (error) {
-      model.put({ _trouble: `The picture did not arrive: ${error.message}` });
+      model.put({ _trouble: `The picture did not arrive: ${error}` });
     }
     model.put({ _answered: asked });
   };

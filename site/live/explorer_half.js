@@ -2,7 +2,7 @@
 
 import { Model } from "./model.js";
 
-export async function explorerHalf(el, { state }, beside, show) {
+export async function explorerHalf(el, { state }, { show }) {
   const signedOf = (colour) => state._colours.find(([name]) => name === colour)[2];
   const hear = (changes, model) => {
     if ("colour" in changes) model.put({ signed: signedOf(model.get("colour")) });

@@ -7,7 +7,7 @@ import { explorerHalf } from "./explorer_half.js";
 import { quizHalf } from "./quiz_half.js";
 import { stopwatchHalf } from "./stopwatch_half.js";
 
-/** What does Python's part of a widget: `mount(el, told, beside, show)` fills `el`. */
+/** What does Python's part of a widget: it fills `el`; `beside` is where the data lie, `show` draws a widget. */
 const HALVES = {
   annotator: annotatorHalf, box_lab: boxLabHalf, cam_explorer: explorerHalf, quiz: quizHalf, stopwatch_lab: stopwatchHalf,
 };
@@ -36,7 +36,7 @@ async function bringToLife(frame) {
     const told = await readJson(beside);
     if (told.state) told.state = await withBytes(told.state, beside);
     frame.append(el);
-    await HALVES[told.widget](el, told, beside, show);
+    await HALVES[told.widget](el, told, { beside, show });
     frame.classList.add("lk-is-live");
   } catch (error) {
     el.remove();

@@ -17,7 +17,7 @@ export function markOf(options, chosen) {
   return { summary: summary(picked, right), feedback: picked.map((i) => [i, options[i][1]]) };
 }
 
-export async function quizHalf(el, { state, answers }, beside, show) {
+export async function quizHalf(el, { state, answers }, { show }) {
   const hear = (changes, model) => {
     if ("chosen" in changes) model.put({ marks: changes.chosen.map((chosen, i) => markOf(answers[i], chosen)) });
   };

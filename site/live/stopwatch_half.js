@@ -10,8 +10,10 @@ import { measured, median } from "./stopwatch_measure.js";
 const WHO = "lecturekit-site-stopwatch-who";
 
 class StopwatchLab {
-  constructor(el, told, beside, show) {
-    Object.assign(this, { told, beside, show });
+  constructor(el, told, { beside, show }) {
+    this.told = told;
+    this.beside = beside;
+    this.show = show;
     this.tasks = told.tasks.map((task) => ({ ...task, mask: decode(task.counts, ...task.size) }));
     this.labels = new Map(); // kind-number to labels, of every step with a label
     for (const step of told.steps) {
@@ -19,6 +21,7 @@ class StopwatchLab {
       if (labels.length) this.labels.set(step.join("-"), labels);
     }
     this.at = -1;
+    this.end = () => {};
     this.bar = new Model({ prompt: "", status: "", _may: [], _asked: [0, ""] }, ({ _asked }) => this.do(_asked[1]));
     this.replay = new Model({ _photo: new DataView(new ArrayBuffer(0)), _told: {} });
     this.places = { bar: element("div"), holder: element("div", { className: "lk-steps" }), replay: element("div") };
@@ -87,12 +90,16 @@ class StopwatchLab {
       class_index: kind === "image_class" ? 1 : task.class_index,
     };
     const step = this.step;
-    const { model, shelf } = annotatorModel(state, this.placeOf(step), (labels) => this.heard(step, labels));
+    const { model, shelf, end } = annotatorModel(state, this.placeOf(step), (labels) => this.heard(step, labels));
     this.shelf = shelf;
-    this.end?.();
+    this.end();
     this.places.holder.replaceChildren();
     this.replay.put({ _told: {} });
-    this.end = await this.show("annotator", model, this.places.holder);
+    const unmount = await this.show("annotator", model, this.places.holder);
+    this.end = () => {
+      unmount?.();
+      end();
+    };
     this.tell();
   }
 
@@ -169,6 +176,6 @@ class StopwatchLab {
 
 const round3 = (value) => Math.round(value * 1000) / 1000;
 
-export async function stopwatchHalf(el, told, beside, show) {
-  await new StopwatchLab(el, told, beside, show).begin();
+export async function stopwatchHalf(el, told, place) {
+  await new StopwatchLab(el, told, place).begin();
 }

@@ -28,7 +28,7 @@ function outlined(points, H, W) {
 }
 
 /** The pixels whose centres are in a box; half open, with centres on the right and lower edge. */
-function boxed([x0, y0, x1, y1], H, W) {
+function boxed(/** @type {number[]} */ [x0, y0, x1, y1], H, W) {
   const mask = new Uint8Array(H * W);
   const [left, right] = [x0, x1].map((x) => clamp(Math.floor(x + 0.5), 0, W));
   const [top, bottom] = [y0, y1].map((y) => clamp(Math.floor(y + 0.5), 0, H));
