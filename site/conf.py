@@ -24,6 +24,8 @@ myst_links_external_new_tab = False
 # Docstrings.
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_type_aliases = {"ArrayLike": "ArrayLike", "NDArray": "NDArray"}  # as written, not as their unions
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 
@@ -40,6 +42,8 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_js_files = [("live.js", {"type": "module"})]
 html_copy_source = False
+html_use_index = False
+html_domain_indices = False
 html_show_sourcelink = False
 html_permalinks_icon = "#"
 html_favicon = "static/favicon.svg"

@@ -22,8 +22,9 @@ from ..labs import stopwatch
 from ..labs.stopwatch import Task
 from ..widgets._still import JS
 from ..widgets.annotator import HANDS, TOOLS, colour_of
+from .live import DATA
 
-#: The folder of the page's own JavaScript, and below it the data that `live` has kept.
+#: The folder of the page's own JavaScript.
 LIVE = ROOT / "site" / "live"
 _WIDGETS = ("cam_explorer", "annotator", "box_lab", "stopwatch_lab", "replay")
 #: A cell that shows a quiz and does nothing else.
@@ -49,8 +50,8 @@ class Frames:
         """The HTML round the still form of a cell's widget, or None where it has none."""
         folder = self._data / cell.id
         quiz = _QUIZ.match(cell.source.strip())
-        if (LIVE / "data" / self._name / cell.id).is_dir():
-            shutil.copytree(LIVE / "data" / self._name / cell.id, folder)
+        if (DATA / self._name / cell.id).is_dir():
+            shutil.copytree(DATA / self._name / cell.id, folder)
         elif quiz and self._exercises:
             _write(quiz_about(_quiz(self._exercises, quiz[1])), folder)
         elif cell.source.rstrip().endswith("\nlab") and "StopwatchLab()" in cell.source:
@@ -125,12 +126,12 @@ def stopwatch_about(folder: Path) -> dict[str, Any]:
 
 
 def _task(task: Task, folder: Path) -> dict[str, Any]:
-    (folder / f"{task.number}.png").write_bytes(encoded(task.image, optimize=True))
+    (folder / f"{task.number}.webp").write_bytes(encoded(task.image, "WEBP", quality=85, method=6))
     mask = task.mask.astype(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return {
         "number": task.number,
-        "file": f"{task.number}.png",
+        "file": f"{task.number}.webp",
         "size": list(task.size),
         "class_index": task.class_index,
         "colour": colour_of(task.class_index),

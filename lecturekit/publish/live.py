@@ -22,17 +22,19 @@ import numpy as np
 from nbformat import NotebookNode
 
 from ..kit.images import encoded
+from ..kit.storage import ROOT
 from ..widgets.annotator import Annotator
 from ..widgets.box_lab import BoxLab, Choice, Drawn, Slider
 from ..widgets.cam_explorer import CamExplorer
 
+#: Where the widgets' data are kept, by notebook and cell.
+DATA = ROOT / "site" / "live" / "data"
 #: Names the folder that `watch` writes to.
 FOLDER = "LECTUREKIT_LIVE"
-#: What a profile of IPython runs at its start, so that `watch` is there from the first cell on.
-STARTUP = "from lecturekit.publish import live\nlive.watch()\n"
+# What a profile of IPython runs at its start, so that `watch` is there from the first cell on.
+_STARTUP = "from lecturekit.publish import live\nlive.watch()\n"
 #: States that are stored of one box lab: the last slider's, and those of other controls while they are few.
 MAX_STATES = 60
-#: The notebook's cells are numbered while it runs, and named afterwards.
 _ABOUT = "about.json"
 
 
@@ -54,19 +56,35 @@ def watch() -> None:
     shell.events.register("post_run_cell", look)
 
 
-def keep(notebook: NotebookNode, written: Path, data: Path) -> None:
-    """Put what `watch` has written under the names of its cells; what was there of this notebook goes.
+def environment(made: Path) -> dict[str, str]:
+    """What a kernel's environment must say so that its widgets are watched.
+
+    Args:
+        made: an empty folder, for the kernel's profile and for what is written.
+    """
+    startup = made / "profile" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "live.py").write_text(_STARTUP, encoding="utf-8")
+    return {"IPYTHONDIR": str(made / "profile"), FOLDER: str(made / "widgets")}
+
+
+def keep(notebook: NotebookNode, made: Path, path: Path) -> None:
+    """Put what was written below ``site/live/data``, under the names of the cells; what was there goes.
 
     Args:
         notebook: whose code cells were run, each once and in order.
-        written: the folder that `watch` wrote to.
-        data: the notebook's folder.
+        made: the folder that `environment` was given.
+        path: of the notebook; nothing is kept of one that is not the course's.
     """
+    if path.resolve().parent != ROOT / "notebooks":
+        return
+    data = DATA / path.stem
     shutil.rmtree(data, ignore_errors=True)
     run = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     for number, cell in enumerate(run):
-        if (written / str(number)).is_dir():
-            shutil.copytree(written / str(number), data / cell.id)
+        written = made / "widgets" / str(number)
+        if written.is_dir():
+            shutil.copytree(written, data / cell.id)
 
 
 def write(widget: CamExplorer | Annotator | BoxLab, folder: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -13,12 +15,18 @@ from pathlib import Path
 import nbformat
 
 from ..kit.storage import ROOT
-from . import frames, pages, reference
+from . import frames, inspection, pages, reference, teach
 
-#: Bytes that one page may have, and the whole site without the network of the photograph page.
-MAX_PAGE, MAX_SITE = 600_000, 14_000_000
 #: What of ``site/`` is not for Sphinx.
 _NO_SOURCES = ("_build", "live", "photo", "__pycache__")
+#: The file that says which sources a site was made from, and the sources.
+_SOURCES = ".made-from"
+_MADE_FROM = {
+    "docs": {".md"},
+    "lecturekit": {".py", ".js", ".css", ".toml"},
+    "notebooks": {".ipynb"},
+    "site": {".py", ".md", ".css", ".js", ".svg", ".html", ".json", ".bin", ".png", ".webp"},
+}
 #: Parts of MathJax that a page fetches: the program, fonts, and what a formula may ask for by name.
 _MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
 
@@ -45,13 +53,32 @@ def build(out: Path) -> None:
         _sphinx(source, built)
         shutil.copytree(_mathjax(), built / "_static" / "mathjax", ignore=_not_needed)
         _photo(built)
-        for sheet in built.rglob("*.map"):  # for who develops the theme
-            sheet.unlink()
+        _thin_out(built)
         shutil.rmtree(out, ignore_errors=True)
         shutil.move(built, out)
-    faults = oversized(out)
-    if faults:
-        raise Faulty("\n".join(faults))
+    if found := inspection.faults(out.resolve()):
+        raise Faulty("\n".join(found))
+    (out / _SOURCES).write_text(digest(), encoding="ascii")
+
+
+def is_fresh(out: Path) -> bool:
+    """Whether a folder holds a site without faults that was made from the present sources.
+
+    Args:
+        out: of an earlier `build`, or a folder that is not there.
+    """
+    return (out / _SOURCES).is_file() and (out / _SOURCES).read_text(encoding="ascii") == digest()
+
+
+def digest() -> str:
+    """A hash of everything that the site is made from."""
+    found = hashlib.sha256()
+    for top, kinds in _MADE_FROM.items():
+        for path in sorted((ROOT / top).rglob("*")):
+            inside = path.relative_to(ROOT).parts
+            if path.suffix in kinds and not set(inside) & {"_build", "__pycache__", "teach"}:
+                found.update("/".join(inside).encode() + path.read_bytes())
+    return found.hexdigest()
 
 
 def gather(source: Path) -> None:
@@ -73,11 +100,21 @@ def gather(source: Path) -> None:
         nbformat.write(notebook, source / "notebooks" / path.name)
     for path in sorted((ROOT / "docs").rglob("*.md")):
         wanted = source / "docs" / path.relative_to(ROOT / "docs")
-        wanted.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, wanted)
+        if wanted.parent.name != "teach":  # that is made anew
+            wanted.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, wanted)
+    _teachers_pages(source / "docs" / "teach")
     (source / "reference").mkdir()
     for name, text in reference.pages().items():
         (source / "reference" / f"{name}.rst").write_text(text, encoding="utf-8")
+
+
+def _teachers_pages(folder: Path) -> None:
+    """The teacher's kit, and in its first page a list of the others for Sphinx."""
+    index, *others = (path for path in teach.write(folder) if path.suffix == ".md")
+    listed = "".join(f"{path.stem}\n" for path in others)
+    with index.open("a", encoding="utf-8") as file:
+        file.write(f"\n```{{toctree}}\n:hidden:\n\n{listed}```\n")
 
 
 def _sphinx(source: Path, built: Path) -> None:
@@ -91,6 +128,17 @@ def _sphinx(source: Path, built: Path) -> None:
     for left in (".buildinfo", "objects.inv", "_sources", ".doctrees", "jupyter_execute"):
         target = built / left
         shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+
+
+def _thin_out(built: Path) -> None:
+    """Leave out what the theme's developers need, and 1.5 MB of icons: site.css has the twelve in use."""
+    icons = re.compile(r'<script defer src="[^"]*/scripts/fontawesome\.js[^"]*"></script>\n?')
+    for page in built.rglob("*.html"):
+        page.write_text(icons.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in [*built.rglob("*.map"), *built.rglob("fontawesome.js*")]:
+        path.unlink()
+    for folder in ("locales", "vendor/fontawesome"):
+        shutil.rmtree(built / "_static" / folder, ignore_errors=True)
 
 
 def _mathjax() -> Path:
@@ -112,7 +160,8 @@ def _not_needed(folder: str, names: list[str]) -> set[str]:
     return {
         name
         for name, path in inside.items()
-        if not any(part.startswith(path) or path.startswith(part) for part in _MATHJAX)
+        if name == "all-packages.js"
+        or not any(part.startswith(path) or path.startswith(part) for part in _MATHJAX)
     }
 
 
@@ -120,30 +169,3 @@ def _photo(built: Path) -> None:
     """The page for a visitor's own photograph, where this edition has one."""
     if importlib.util.find_spec("lecturekit.publish.photo"):
         importlib.import_module("lecturekit.publish.photo").build(built / "photo")
-
-
-def oversized(site: Path) -> list[str]:
-    """Pages over `MAX_PAGE` and a site over `MAX_SITE`, in words.
-
-    Args:
-        site: the built site.
-    """
-    faults = [
-        f"{path.relative_to(site)}: {path.stat().st_size} bytes, at most {MAX_PAGE} are allowed"
-        for path in sorted(site.rglob("*.html"))
-        if path.stat().st_size > MAX_PAGE
-    ]
-    size = size_of(site)
-    return faults + (
-        [f"the site has {size} bytes, at most {MAX_SITE} are allowed"] if size > MAX_SITE else []
-    )
-
-
-def size_of(site: Path) -> int:
-    """Bytes of the site without the network of the photograph page.
-
-    Args:
-        site: the built site.
-    """
-    files = (path for path in site.rglob("*") if path.is_file())
-    return sum(path.stat().st_size for path in files if "photo" not in path.relative_to(site).parts)

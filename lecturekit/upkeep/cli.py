@@ -145,7 +145,6 @@ def fetch(
 
 
 @app.command()
-<<<<<<< HEAD
 def labels(
     recipe: Annotated[str, typer.Argument(help="How: naive, box_inner, grabcut, grabcut_plus, mcg, ...")],
     data: Annotated[Path, typer.Option(help="Folder in VOC's layout.")],
@@ -168,15 +167,12 @@ def labels(
 
 
 @app.command()
-def docs(
-    folder: Annotated[Path, typer.Argument(help="Where they go.", file_okay=False)] = Path("docs/_build"),
-=======
 def site(
     folder: Annotated[Path, typer.Argument(help="Where it goes.", file_okay=False)] = Path("site/_build"),
->>>>>>> 67484c5 (lecturekit site: the course as web pages, offline; the API reference is part of it)
 ) -> None:
     """Build the course's web pages and the API reference; what Sphinx warns of is an error."""
-    from ..publish.site import Faulty, build, size_of
+    from ..publish.inspection import size_of
+    from ..publish.site import Faulty, build
 
     try:
         build(folder)

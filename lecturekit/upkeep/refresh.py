@@ -19,6 +19,7 @@ from PIL import Image
 
 from ..kit.images import data_uri, encoded
 from ..kit.storage import write_atomic
+from ..publish import live
 from .rules import OUTPUT_RULES, WIDGET_VIEW, complaints
 
 _METADATA = {
@@ -43,16 +44,18 @@ def refresh(path: str | Path, timeout: int = 600) -> int:
 
     `timeout` is the seconds one cell may take. Raises `Refused`, and leaves the file as it was, where a cell
     raised or took too long or where the outputs break one of `rules.OUTPUT_RULES`. The run does not see the
-    reader's own files: its data folder is fresh and empty.
+    reader's own files: its data folder is fresh and empty. What the web page of one of the course's notebooks
+    needs of its widgets is written to ``site/live/data``.
     """
     path = Path(path)
     notebook = nbformat.read(path, as_version=4)
-    with tempfile.TemporaryDirectory() as data, tempfile.TemporaryDirectory() as profile:
-        execute(notebook, path.parent, {"LECTUREKIT_DATA": data, "IPYTHONDIR": profile}, timeout)
-    clean(notebook)
-    found = complaints(notebook, OUTPUT_RULES)
-    if found:
-        raise Refused("\n".join(found))
+    with tempfile.TemporaryDirectory() as data, tempfile.TemporaryDirectory() as made:
+        execute(notebook, path.parent, {"LECTUREKIT_DATA": data} | live.environment(Path(made)), timeout)
+        clean(notebook)
+        found = complaints(notebook, OUTPUT_RULES)
+        if found:
+            raise Refused("\n".join(found))
+        live.keep(notebook, Path(made), path)
     text = nbformat.writes(notebook) + "\n"
     write_atomic(path, text)
     return len(text.encode())

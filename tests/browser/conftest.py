@@ -250,7 +250,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
             _wait_until_it_answers(server, lab)
             yield lab
         finally:
-            _end(server)
+            _end(server, lab)
             ARTEFACTS.mkdir(exist_ok=True)
             shutil.copy(home / "lab.log", ARTEFACTS / "lab.log")
 
@@ -322,9 +322,13 @@ def _wait_until_it_answers(server: subprocess.Popen, lab: Lab) -> None:
     pytest.fail(f"JupyterLab did not start; its log is {ARTEFACTS / 'lab.log'}")
 
 
-def _end(server: subprocess.Popen) -> None:
-    """Ask the server's process group to end (the server ends its kernels), then end it by force."""
-    _signal(server, signal.SIGTERM)
+def _end(server: subprocess.Popen, lab: Lab) -> None:
+    """Ask the server to end, which ends its kernels on every system, then end its process group by force."""
+    asked = urllib.request.Request(f"{lab.address}/api/shutdown?token={lab.token}", method="POST")
+    try:
+        urllib.request.urlopen(asked, timeout=30).close()
+    except OSError:
+        _signal(server, signal.SIGTERM)
     try:
         server.wait(30)
     except subprocess.TimeoutExpired:
