@@ -185,8 +185,9 @@ def site(
 @app.command()
 def teach(
     folder: Annotated[Path, typer.Argument(help="Where it goes.", file_okay=False)] = Path("docs/teach"),
+    slides: Annotated[bool, typer.Option(help="Make the slides, too; that wants Node.js.")] = True,
 ) -> None:
-    """Write the teacher's kit: plans, a page a chapter, quizzes for learning platforms, a rubric."""
+    """Write the teacher's kit: plans, a page a chapter, quizzes for learning platforms, a rubric, slides."""
     from ..publish import teach
 
     try:
@@ -194,6 +195,31 @@ def teach(
     except FileNotFoundError as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(f"{written[0]} and {len(written) - 1} more files")
+    if slides:
+        _slides(folder / "slides")
+
+
+@app.command()
+def slides(
+    folder: Annotated[Path, typer.Argument(help="Where they go.", file_okay=False)] = Path(
+        "docs/teach/slides"
+    ),
+) -> None:
+    """Make slides of every chapter, with speaker notes; they work offline. Wants Node.js for reveal.js."""
+    _slides(folder)
+
+
+def _slides(folder: Path) -> None:
+    from ..publish import slides
+
+    try:
+        written = slides.write(folder)
+    except FileNotFoundError as error:
+        raise typer.BadParameter(str(error)) from error
+    except RuntimeError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{written[0]} and {len(written) - 1} decks")
 
 
 @app.command()
