@@ -29,7 +29,10 @@ from ..pixels import crf
 from .data import Data
 from .features import Features, compute_key, features
 from .recipes import RECIPES, SOURCE, VERSION, checked_recipe, first_labels, resized
-from .training import Settings, Student, train
+from .scale import Spread, split_settings
+from .settings import Settings
+from .student import Student
+from .training import train
 from .tricks import Trick, View, trick_name
 
 #: The paper's mean IoU in % on VOC 2012 val, DeepLab-LargeFOV (Khoreva et al., CVPR 2017). Its values round
@@ -147,7 +150,7 @@ def bootstrap(
             rounds made with others are not gone on with. ``False`` reads and writes nothing at all.
         device: where to compute; None lets `pick_device` choose.
         progress: show bars.
-        **settings: of the student, see `training.Settings`.
+        **settings: of the student, see `settings.Settings`, and with ``finetune=True`` `scale.Spread`.
 
     Raises:
         TypeError: tricks that are no functions.
@@ -176,7 +179,7 @@ def bootstrap(
         crf_at_test,
         whole("keep", keep),
         cache,
-        Settings(**settings),
+        *split_settings(settings),
         device,
         progress,
     )
@@ -208,6 +211,7 @@ class _Run:
     keep: int
     cache: bool
     options: Settings
+    spread: Spread
     device: str | None
     progress: bool
 
@@ -244,7 +248,9 @@ class _Run:
         seen = self.features[0]
         if chosen is not None:
             seen, labels = seen.part(chosen), [labels[k] for k in chosen]
-        options: dict[str, Any] = asdict(self.options) | {"device": self.device, "progress": self.progress}
+        options: dict[str, Any] = (
+            asdict(self.options) | asdict(self.spread) | {"device": self.device, "progress": self.progress}
+        )
         return train(seen, labels, len(self.data.names), seed=self.seed, **options)
 
     def measured(self, student: Student, labels: list[NDArray[np.uint8]]) -> Round:

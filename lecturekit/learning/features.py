@@ -74,7 +74,7 @@ class Pictures:
     """Pictures as the backbone takes them: longer side scaled to `side` pixels, in the upper left of a batch.
 
     Attributes:
-        images: uint8 RGB ``(H, W, 3)`` each, any sizes.
+        images: uint8 RGB ``(H, W, 3)`` each, any sizes; a sequence that reads them may have ``sizes``.
         sizes: int ``(N, 2)``, height and width of each in its own pixels.
         cells: int ``(N, 2)``, height and width of each in cells of the grid.
         side: as the network sees them, pixels.
@@ -83,9 +83,13 @@ class Pictures:
     def __init__(self, images: Sequence[NDArray[np.uint8]], side: int):
         self.images = images
         self.side = side
-        self.sizes = np.array([image.shape[:2] for image in images])
+        known = getattr(images, "sizes", None)  # of pictures that are read when they are asked for
+        self.sizes = np.array([image.shape[:2] for image in images] if known is None else known)
         scale = side / self.sizes.max(1, keepdims=True)
         self.cells = np.maximum(np.rint(self.sizes * scale / STRIDE), 1).astype(int)
+
+    def __len__(self) -> int:
+        return len(self.images)
 
     def batch(self, chosen: Sequence[int]) -> Tensor:
         """Float images ``(B, 3, h, w)``, as the classifier was trained; zero beyond a smaller picture."""
@@ -93,8 +97,9 @@ class Pictures:
         batch = torch.zeros(len(chosen), 3, *frame.tolist())
         for place, k in zip(batch, chosen, strict=True):
             height, width = (STRIDE * self.cells[k]).tolist()
-            way = cv2.INTER_AREA if width < self.images[k].shape[1] else cv2.INTER_CUBIC
-            image = cv2.resize(self.images[k], (width, height), interpolation=way)
+            image = self.images[k]
+            way = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
+            image = cv2.resize(image, (width, height), interpolation=way)
             place[:, :height, :width] = (torch.from_numpy(image).permute(2, 0, 1).float() - MEAN) / STD
         return batch
 
@@ -255,7 +260,7 @@ class _Extraction:
         """The network with its reduction, and mean and matrix of that."""
         backbone = Backbone(load_classifier(device=self.device).network).eval()
         if self.like is None:
-            mean, matrix = _reduction(backbone, self.pictures, self.channels, self.device)
+            mean, matrix = pca_reduction(backbone, self.pictures, self.channels, self.device)
         else:
             mean, matrix = self.like.mean, self.like.matrix
         backbone.reduce = reducing_layer(mean, matrix).to(self.device)
@@ -274,10 +279,20 @@ class _Extraction:
 
 
 @torch.inference_mode()
-def _reduction(
+def pca_reduction(
     backbone: Backbone, pictures: Pictures, channels: int, device: torch.device
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and matrix that bring joined features to deviation 1 and to their first principal components."""
+    """Mean and matrix that bring joined features to deviation 1 and to their first principal components.
+
+    Args:
+        backbone: the network.
+        pictures: at least one; of many, a sample of `SAMPLE` is looked at.
+        channels: how many components are kept, at most.
+        device: where the backbone is.
+
+    Returns:
+        ``(C',)`` and ``(C', C)``, as in `Features`.
+    """
     number = len(pictures.images)
     chosen = np.unique(np.linspace(0, number - 1, min(SAMPLE, number)).astype(int)).tolist()
     count, total, products = 0, 0.0, 0.0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .features import Features
+from .features import Features, Pictures
 
 
 class Student:
@@ -22,6 +22,7 @@ class Student:
         classes: K, with background.
         whole: the module takes pictures and not features.
         offset: subtracted from the logits, ``(K,)``: the calibration (`Settings.tau`).
+        losses: of the steps of the training, where it kept them.
     """
 
     def __init__(self, module: nn.Module, classes: int, whole: bool, offset: Tensor | None = None):
@@ -29,15 +30,17 @@ class Student:
         self.classes = classes
         self.whole = whole
         self.offset = torch.zeros(classes) if offset is None else offset
+        self.losses: tuple[float, ...] = ()
 
     @torch.inference_mode()
     def probabilities(
-        self, features: Features, batch: int = 8, sizes: Sequence[tuple[int, int]] | None = None
+        self, features: Features | Pictures, batch: int = 8, sizes: Sequence[tuple[int, int]] | None = None
     ) -> Iterator[NDArray[np.float32]]:
         """For each picture, one after the other, float32 ``(K, H, W)``.
 
         Args:
-            features: of the pictures, as those of the training.
+            features: of the pictures, as those of the training; if the whole network was trained, the
+                pictures alone will do.
             batch: pictures at a time.
             sizes: height and width, one a picture; None: the pictures' own.
         """
@@ -45,21 +48,24 @@ class Student:
             yield logits.softmax(0).cpu().numpy()
 
     @torch.inference_mode()
-    def labels(self, features: Features) -> list[NDArray[np.uint8]]:
+    def labels(self, features: Features | Pictures) -> list[NDArray[np.uint8]]:
         """The most probable class of every pixel, uint8 ``(H, W)`` a picture."""
         return [logits.argmax(0).byte().cpu().numpy() for logits in self._at_sizes(features, 8, None)]
 
     def _at_sizes(
-        self, features: Features, batch: int, sizes: Sequence[tuple[int, int]] | None
+        self, features: Features | Pictures, batch: int, sizes: Sequence[tuple[int, int]] | None
     ) -> Iterator[Tensor]:
-        sizes = features.pictures.sizes.tolist() if sizes is None else sizes
+        pictures = features if isinstance(features, Pictures) else features.pictures
+        sizes = pictures.sizes.tolist() if sizes is None else sizes
         for logits, size in zip(self._logits(features, batch), sizes, strict=True):
             yield F.interpolate(logits[None].float(), tuple(size), mode="bilinear", align_corners=False)[0]
 
-    def _logits(self, features: Features, batch: int) -> Iterator[Tensor]:
+    def _logits(self, features: Features | Pictures, batch: int) -> Iterator[Tensor]:
         """Logits ``(K, h, w)`` of each picture on its own cells. Pictures of one grid go together."""
         device = next(self.module.parameters()).device
-        source = features.pictures if self.whole else features
+        source = features if isinstance(features, Pictures) or not self.whole else features.pictures
+        if isinstance(source, Pictures) != self.whole:
+            raise ValueError("features must be those of the training, got pictures for a head alone")
         for start in range(0, len(features), batch):
             chosen = range(start, min(start + batch, len(features)))
             grids = {tuple(features.cells[k].tolist()) for k in chosen}

@@ -1,18 +1,15 @@
 """The student: a small head on frozen features that learns to segment, and its training.
 
-With one switch (``finetune=True``) the same loop trains the whole network, as the papers do, on a GPU;
-Lightning Fabric sees to devices and precision. Labels are ``uint8 (H, W)``: 0 background, 1..K-1 classes,
-255 ignore (no training there).
+With one switch (``finetune=True``) the whole network is trained, as the papers do, on one device or many
+(`learning.scale`); Lightning Fabric sees to devices and precision. Labels are ``uint8 (H, W)``: 0 background,
+1..K-1 classes, 255 ignore (no training there).
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import io
 import json
 import math
-import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,54 +25,15 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm.auto import tqdm
 
-from ..kit.checks import choice, number, whole
+from ..kit.checks import whole
 from ..kit.devices import pick_device
-from ..kit.storage import write_atomic
 from ..labels.label_map import IGNORE, checked_label_map
-from ..models import load_classifier
-from .features import Backbone, Features, Pictures, reducing_layer
-from .heads import HEADS, make_head
+from .features import Features, Pictures
+from .heads import make_head
+from .networks import make_network
+from .scale import Spread, finetune, split_settings
+from .settings import Checkpoint, Settings, checked_class_weights, groups, set_training, share_of_lr
 from .student import Student
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a student is trained; all that matters for its weights, beside features, labels and seed.
-
-    Attributes:
-        head: a key of `HEADS`.
-        hidden: width of its inner layer, if it has one.
-        epochs: how often every picture is seen.
-        lr: highest learning rate (AdamW; it rises over the first tenth, then falls along a cosine).
-        weight_decay: of AdamW.
-        batch: pictures a step.
-        stride: a step looks at every stride-th cell each way, from a random one on. Neighbours are alike, so
-            that more pictures a step teach more than all cells of a few; for heads of one cell only.
-        finetune: train the whole network; its own learning rate is a tenth of `lr`.
-        tau: calibration: tau times the logarithm of a class's share in the training labels is subtracted
-            from its logits (logit adjustment; Menon et al., ICLR 2021). Where most labels are background, a
-            student names it too often; 0 leaves it so.
-    """
-
-    head: str = "two_layer"
-    hidden: int = 128
-    epochs: int = 8
-    lr: float = 2e-3
-    weight_decay: float = 0.01
-    batch: int = 8
-    stride: int = 1
-    finetune: bool = False
-    tau: float = 0.0
-
-    def __post_init__(self):
-        choice("head", self.head, HEADS)
-        for name in ("hidden", "epochs", "batch", "stride"):
-            whole(name, getattr(self, name), 1)
-        if self.stride > 1 and (self.finetune or self.head == "context"):
-            raise ValueError(f"stride must be 1 where cells look at their neighbours, got {self.stride}")
-        number("lr", self.lr, 0, open_=True)
-        number("weight_decay", self.weight_decay, 0)
-        number("tau", self.tau, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +132,8 @@ def train(
     """Train a head on frozen features, or with ``finetune=True`` the whole network, to tell pixels' classes.
 
     The loss is the cross-entropy, averaged over the pixels that have a label. It is taken on the grid of
-    features: a cell's target is the share that each class has of its labelled pixels.
+    features: a cell's target is the share that each class has of its labelled pixels. With ``finetune=True``
+    it is that of `scale.finetune`, on the pixels themselves.
 
     For other losses (points, scribbles, image labels) there is `loss`: ``loss(module, batch, targets)``, all
     of a step. ``module(batch.x)`` gives the logits of whole grids; `Batch.thinned` saves work, and
@@ -194,12 +153,13 @@ def train(
             is not compared: a changed one needs another file.
         device: where to train; None lets `pick_device` choose. On CUDA in bf16 (mixed), channels last.
         progress: show a bar.
-        **settings: see `Settings`.
+        **settings: see `Settings`; with ``finetune=True`` also `scale.Spread`: devices, num_nodes, strategy,
+            precision, accumulate, workers.
 
     Raises:
         TypeError: arguments of another kind.
-        ValueError: numbers or labels out of range, class_weights beside a `loss`, and, without a `loss`,
-            labels without a single labelled pixel.
+        ValueError: numbers or labels out of range, class_weights or several devices beside a `loss`, several
+            devices for a head alone, and, without a `loss`, labels without a single labelled pixel.
 
     Example:
         >>> from lecturekit.learning.features import features
@@ -212,15 +172,31 @@ def train(
         >>> float((student.labels(seen)[0] == labels).mean()) > 0.9
         True
     """
-    options = Settings(**settings)
+    options, spread = split_settings(settings)
     seed = whole("seed", seed)
+    if spread != Spread() and (loss is not None or not options.finetune):
+        raise ValueError(f"finetune=True without a loss can be spread over devices alone, got {spread}")
     targets = label_shares(labels, features, classes)
-    weights = _class_weights(class_weights, classes)
+    weights = checked_class_weights(class_weights, classes)
     if loss is not None and class_weights is not None:
         raise ValueError("class_weights belong to the cross-entropy; a loss of your own weighs by itself")
     if loss is None and not (targets.amax((0, 2, 3)) * weights).any():
         raise ValueError("labels must hold at least one pixel that is not 255 and has a class weight above 0")
     device = pick_device(device)
+    if options.finetune and loss is None:
+        return finetune(
+            features.pictures.images,
+            labels,
+            classes,
+            side=features.pictures.side,
+            reduction=(features.mean, features.matrix),
+            seed=seed,
+            class_weights=class_weights,
+            checkpoint=checkpoint,
+            device=device,
+            progress=progress,
+            **settings,
+        )
     training = Training(
         _module(features, classes, options, seed, device),
         features.pictures if options.finetune else features,
@@ -265,12 +241,18 @@ def _log_shares(targets: Tensor) -> Tensor:
 def _module(
     features: Features, classes: int, options: Settings, seed: int, device: torch.device
 ) -> nn.Module:
-    head = make_head(options.head, features.matrix.shape[1], classes, options.hidden, seed)
-    if not options.finetune:
-        return head.to(device)
-    backbone = Backbone(load_classifier(device=device).network)
-    backbone.reduce = reducing_layer(features.mean, features.matrix)
-    return nn.Sequential(backbone, head).to(device)
+    if options.finetune:
+        network = make_network(
+            options.network,
+            classes,
+            weights=options.weights,
+            reduction=(features.mean, features.matrix),
+            head=options.head,
+            hidden=options.hidden,
+            seed=seed,
+        )
+        return network.to(device)
+    return make_head(options.head, features.matrix.shape[1], classes, options.hidden, seed).to(device)
 
 
 @dataclass(eq=False)
@@ -307,16 +289,16 @@ class Training:
         if self.device.type == "cuda":
             self.module.to(memory_format=torch.channels_last)
         steps = options.epochs * self.epoch_steps
-        optimiser = torch.optim.AdamW(_groups(self.module, options), weight_decay=options.weight_decay)
-        schedule = LambdaLR(optimiser, lambda k: _share_of_lr(k, steps))
+        optimiser = torch.optim.AdamW(groups(self.module, options), weight_decay=options.weight_decay)
+        schedule = LambdaLR(optimiser, lambda k: share_of_lr(k, steps))
         fabric = _fabric(self.device)
         module, optimiser = fabric.setup(self.module, optimiser)
         parts = {"module": self.module, "optimiser": optimiser, "schedule": schedule}
-        first = self.resumed(parts)
+        first, _ = self.kept.resumed(parts)
         bar = tqdm(range(first, options.epochs), desc="training", leave=False, disable=not self.progress)
         for epoch in bar:
             with _seeded(self.seed, epoch, self.device):
-                _set_training(self.module)
+                set_training(self.module)
                 for batch in self.batches(epoch):
                     height, width = batch.grids.max(0)
                     targets = self.targets[batch.pictures, :, :height, :width].to(self.device)
@@ -327,8 +309,7 @@ class Training:
                     schedule.step()
             bar.set_postfix(loss=f"{value.item():.3f}")
             self.save(epoch + 1, parts)
-        if self.checkpoint is not None:
-            self.checkpoint.unlink(missing_ok=True)
+        self.kept.remove()
 
     @property
     def epoch_steps(self) -> int:
@@ -344,29 +325,12 @@ class Training:
 
     def save(self, epochs: int, parts: dict[str, Any]) -> None:
         """States of module, optimiser and schedule after so many epochs."""
-        if self.checkpoint is None:
-            return
-        buffer = io.BytesIO()
-        states = {part: copy.copy(thing.state_dict()) for part, thing in parts.items()}
-        torch.save({"name": self.fingerprint, "epochs": epochs, **states}, buffer)
-        write_atomic(self.checkpoint, buffer.getvalue())
+        self.kept.save(epochs, parts)
 
-    def resumed(self, parts: dict[str, Any]) -> int:
-        """How many epochs the checkpoint has behind it; its states are loaded. 0 if there is none to use."""
-        if self.checkpoint is None or not self.checkpoint.exists():
-            return 0
-        try:
-            states = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            same = states["name"] == self.fingerprint
-        except Exception:  # torch.load meets damage with errors of many kinds
-            same = False
-        if not same:
-            name = self.checkpoint.name
-            warnings.warn(f"{name} is of another training or damaged; training begins anew", stacklevel=4)
-            return 0
-        for part, thing in parts.items():
-            thing.load_state_dict(states[part])
-        return states["epochs"]
+    @property
+    def kept(self) -> Checkpoint:
+        """The file to go on from."""
+        return Checkpoint(self.checkpoint, self.fingerprint)
 
 
 def _cross_entropy(weights: Tensor) -> Loss:
@@ -391,33 +355,6 @@ def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None
     """
     wanted = targets.float() if weights is None else targets.float() * weights[:, None, None]
     return -(wanted * logits.float().log_softmax(1)).sum() / wanted.sum().clamp(min=1e-6)
-
-
-def _groups(module: nn.Module, options: Settings) -> list[dict[str, Any]]:
-    """Parameters with their learning rates: the backbone's own are a tenth."""
-    if not options.finetune:
-        return [{"params": list(module.parameters()), "lr": options.lr}]
-    backbone, head = module.children()
-    return [
-        {"params": list(backbone.parameters()), "lr": options.lr / 10},
-        {"params": list(head.parameters()), "lr": options.lr},
-    ]
-
-
-def _share_of_lr(step: int, steps: int) -> float:
-    """What part of the learning rate is used: up over the first tenth, then down along a cosine."""
-    rise = max(1, steps // 10)
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
-
-def _set_training(module: nn.Module) -> None:
-    """Training mode, but batch norm keeps ImageNet's statistics: the batches are too small for their own."""
-    module.train()
-    for part in module.modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm):
-            part.eval()
 
 
 @contextmanager
@@ -454,10 +391,3 @@ def _check_labels(labels: Sequence[NDArray[np.uint8]], features: Features, class
             raise ValueError(f"labels must have the pictures' sizes, got {one.shape} for {tuple(size)}")
         if ((one >= classes) & (one != IGNORE)).any():
             raise ValueError(f"labels must be 0..{classes - 1} or 255, got {one[one != IGNORE].max()}")
-
-
-def _class_weights(weights: Sequence[float] | None, classes: int) -> Tensor:
-    found = torch.ones(classes) if weights is None else torch.tensor(weights, dtype=torch.float32)
-    if found.shape != (classes,) or not (found.isfinite() & (found >= 0)).all():
-        raise ValueError(f"class_weights must be {classes} numbers of at least 0, got {weights!r}")
-    return found

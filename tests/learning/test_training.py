@@ -147,7 +147,7 @@ def test_the_whole_network_trains_by_one_switch(small):
     student = train(found, masks, 2, finetune=True, **options)
     assert student.whole
     fresh = frozen.Backbone(frozen.load_classifier(device="cpu").network).state_dict()
-    tuned = student.module[0].state_dict()
+    tuned = student.module.backbone.state_dict()
     name = "blocks.6.0.conv_pw.weight"
     assert not torch.equal(tuned[name], fresh[name])
     assert torch.equal(tuned["stem.1.running_mean"], fresh["stem.1.running_mean"])
