@@ -337,6 +337,8 @@ class Finetuning:
     def launch(self, device: torch.device) -> None:
         """Train; afterwards `module` and `losses` are those of the end, in the process that asked."""
         fabric = self.spread.fabric(device)
+        if "LT_CLI_USED" in os.environ:  # all processes are there
+            return self.run(fabric)
         with tempfile.TemporaryDirectory() as folder:
             # A process that is made for the training alone can hand its weights over by a file only.
             apart = type(fabric.strategy.launcher).__name__ == "_MultiProcessingLauncher"
