@@ -35,30 +35,48 @@ class Faulty(Exception):
     """The site was not built, or is not as it should be; the message says why."""
 
 
-def build(out: Path) -> None:
+def build(out: Path, photo: bool = True) -> str:
     """Build the site.
 
     Args:
         out: its folder; what was in it is replaced.
+        photo: with the page for a visitor's own photograph, whose runtime npm fetches the first time.
+
+    Returns:
+        Why that page is missing although it was asked for, or "".
 
     Raises:
         FileNotFoundError: this is no clone of the course.
-        Faulty: what the group ``docs`` brings is missing, Sphinx warned of something, or a page is too large.
+        Faulty: what the group ``docs`` brings is missing, Sphinx warned of something, or a page is not as it
+            should be (`inspection.faults`).
     """
     if not (ROOT / "site" / "conf.py").is_file():
         raise FileNotFoundError("there is no site/ here: this is for a clone of the course")
     with tempfile.TemporaryDirectory() as made:
         source, built = Path(made, "source"), Path(made, "built")
-        gather(source)
+        missing = _photo_page(built) if photo else ""
+        gather(source, photo=(built / "photo").is_dir())
         _sphinx(source, built)
         shutil.copytree(_mathjax(), built / "_static" / "mathjax", ignore=_not_needed)
-        _photo(built)
         _thin_out(built)
         shutil.rmtree(out, ignore_errors=True)
         shutil.move(built, out)
     if found := inspection.faults(out.resolve()):
         raise Faulty("\n".join(found))
     (out / _SOURCES).write_text(digest(), encoding="ascii")
+    return missing
+
+
+def _photo_page(built: Path) -> str:
+    """Build the page for a visitor's own photograph; gives why that could not be done, or ""."""
+    if importlib.util.find_spec("lecturekit.publish.photo") is None:
+        return "this edition has none"
+    try:
+        importlib.import_module("lecturekit.publish.photo").build(built, home="../index.html")
+    except (FileNotFoundError, RuntimeError) as error:
+        shutil.rmtree(built / "photo", ignore_errors=True)
+        return str(error)
+    return ""
 
 
 def is_fresh(out: Path) -> bool:
@@ -81,11 +99,12 @@ def digest() -> str:
     return found.hexdigest()
 
 
-def gather(source: Path) -> None:
+def gather(source: Path, photo: bool = False) -> None:
     """Put everything that Sphinx reads into one folder.
 
     Args:
         source: the folder; made here.
+        photo: whether to link to the page for a visitor's own photograph.
     """
     shutil.copytree(
         ROOT / "site", source, ignore=shutil.ignore_patterns("_build", "photo", "live", "__pycache__")
@@ -98,6 +117,7 @@ def gather(source: Path) -> None:
         live = frames.Frames(static, path, notebook.cells)
         pages.put_figures_aside(notebook, static / "figures", live)
         nbformat.write(notebook, source / "notebooks" / path.name)
+    _fill_front_page(source, photo)
     for path in sorted((ROOT / "docs").rglob("*.md")):
         wanted = source / "docs" / path.relative_to(ROOT / "docs")
         if wanted.parent.name != "teach":  # that is made anew
@@ -107,6 +127,20 @@ def gather(source: Path) -> None:
     (source / "reference").mkdir()
     for name, text in reference.pages().items():
         (source / "reference" / f"{name}.rst").write_text(text, encoding="utf-8")
+
+
+def _fill_front_page(source: Path, photo: bool) -> None:
+    """The explorer of notebook 05 and the link to the photograph page, where the first page says so."""
+    notebook = nbformat.read(source / "notebooks" / "05_class_activation_maps.ipynb", as_version=4)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    shown = [output.data.get("text/html", "") for output in outputs if "data" in output]
+    frame = next((html for html in shown if "Class map of" in html), "").replace("../_static", "_static")
+    link = '<p><a href="photo/index.html">Explain a photograph of your own</a>, in your browser.</p>'
+    index = source / "index.md"
+    text = index.read_text(encoding="utf-8")
+    for mark, html in (("explorer", frame), ("photo", link if photo else "")):
+        text = text.replace(f"<!-- {mark} -->", f"```{{raw}} html\n{html}\n```" if html else "")
+    index.write_text(text, encoding="utf-8")
 
 
 def _teachers_pages(folder: Path) -> None:
@@ -163,9 +197,3 @@ def _not_needed(folder: str, names: list[str]) -> set[str]:
         if name == "all-packages.js"
         or not any(part.startswith(path) or path.startswith(part) for part in _MATHJAX)
     }
-
-
-def _photo(built: Path) -> None:
-    """The page for a visitor's own photograph, where this edition has one."""
-    if importlib.util.find_spec("lecturekit.publish.photo"):
-        importlib.import_module("lecturekit.publish.photo").build(built / "photo")

@@ -169,17 +169,20 @@ def labels(
 @app.command()
 def site(
     folder: Annotated[Path, typer.Argument(help="Where it goes.", file_okay=False)] = Path("site/_build"),
+    photo: Annotated[bool, typer.Option(help="With the page for a visitor's own photograph.")] = True,
 ) -> None:
     """Build the course's web pages and the API reference; what Sphinx warns of is an error."""
     from ..publish.inspection import size_of
     from ..publish.site import Faulty, build
 
     try:
-        build(folder)
+        missing = build(folder, photo)
     except (Faulty, FileNotFoundError) as error:
         typer.echo(error, err=True)
         raise typer.Exit(1) from error
     typer.echo(f"{folder / 'index.html'}: {size_of(folder) / 1e6:.1f} MB")
+    if missing:
+        typer.echo(f"without the page for a visitor's own photograph: {missing}", err=True)
 
 
 @app.command()
