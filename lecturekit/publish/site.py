@@ -58,7 +58,7 @@ def build(out: Path, photo: bool = True) -> str:
         gather(source, photo=(built / "photo").is_dir())
         _sphinx(source, built)
         shutil.copytree(_mathjax(), built / "_static" / "mathjax", ignore=_not_needed)
-        _thin_out(built)
+        _amend(built)
         shutil.rmtree(out, ignore_errors=True)
         shutil.move(built, out)
     if found := inspection.faults(out.resolve()):
@@ -164,11 +164,22 @@ def _sphinx(source: Path, built: Path) -> None:
         shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
 
 
-def _thin_out(built: Path) -> None:
-    """Leave out what the theme's developers need, and 1.5 MB of icons: site.css has the twelve in use."""
-    icons = re.compile(r'<script defer src="[^"]*/scripts/fontawesome\.js[^"]*"></script>\n?')
+#: What the theme's pages lack for readers with a keyboard or a screen reader, and an icon font of 1.5 MB that
+#: is not asked for: site.css has the twelve icons in use.
+_AMENDED = (
+    (re.compile(r'<script defer src="[^"]*/scripts/fontawesome\.js[^"]*"></script>\n?'), ""),
+    (re.compile(r'(<div id="pst-primary-sidebar")'), r'\1 role="navigation" aria-label="Site"'),
+    (re.compile(r'(<div class="pst-scrollable-table-container")'), r'\1 tabindex="0"'),
+)
+
+
+def _amend(built: Path) -> None:
+    """Mend the theme's pages, and leave out what only its developers need."""
     for page in built.rglob("*.html"):
-        page.write_text(icons.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
+        for wrong, right in _AMENDED:
+            text = wrong.sub(right, text)
+        page.write_text(text, encoding="utf-8")
     for path in [*built.rglob("*.map"), *built.rglob("fontawesome.js*")]:
         path.unlink()
     for folder in ("locales", "vendor/fontawesome"):
