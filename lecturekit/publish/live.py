@@ -52,7 +52,6 @@ def watch() -> None:
         if isinstance(result.result, CamExplorer | Annotator | BoxLab):
             write(result.result, Path(folder, str(number)))
 
-    next(numbers)  # the event of the line that registers
     shell.events.register("post_run_cell", look)
 
 
@@ -121,15 +120,17 @@ _FRONT_END = ("_anywidget_id", "_dom_classes", "layout", "tabbable", "tooltip")
 
 
 def _explorer(widget: CamExplorer, folder: Path) -> dict[str, Any]:
-    """Maps as 16-bit floats and the photograph as WebP: a few parts in a thousand, and half the bytes."""
+    """Maps as 16-bit floats and the photograph as WebP; logits whole, for a per cent is read to a tenth."""
     state = _traits(widget, "_maps", "_image", "_tables", "_logits", "_bias")
     height, width = widget._size
     image = np.frombuffer(widget._image, np.uint8).reshape(height, width, 3)
     (folder / "image.webp").write_bytes(encoded(image, "WEBP", quality=90, method=6))
-    for name in ("_maps", "_logits", "_bias"):
-        numbers = np.frombuffer(getattr(widget, name), "<f4")
-        (folder / f"{name[1:]}.bin").write_bytes(numbers.astype("<f2").tobytes())
-        state[name] = {"$half": f"{name[1:]}.bin"}
+    maps = np.frombuffer(widget._maps, "<f4")
+    (folder / "maps.bin").write_bytes(maps.astype("<f2").tobytes())
+    state["_maps"] = {"$half": "maps.bin"}
+    for name in ("_logits", "_bias"):
+        (folder / f"{name[1:]}.bin").write_bytes(getattr(widget, name))
+        state[name] = {"$bytes": f"{name[1:]}.bin"}
     state["_image"] = {"$pixels": "image.webp"}
     state["_tables"] = {"$base64": base64.b64encode(widget._tables).decode("ascii")}
     return {"widget": "cam_explorer", "state": state}
