@@ -18,9 +18,23 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .storage import write_atomic
+from .storage import data_dir, write_atomic
 
 _CHECK = "_check"
+#: Names a folder laid out like the data folder, filled by a teacher, which is only read.
+SHARED = "LECTUREKIT_SHARED_CACHE"
+
+
+def places(file: Path) -> list[Path]:
+    """Where a file of the data folder may lie: in the shared folder, if one is named, then at its own place.
+
+    Args:
+        file: in the data folder.
+    """
+    shared = os.environ.get(SHARED)
+    if not shared or not file.is_relative_to(home := data_dir()):
+        return [file]
+    return [Path(shared).expanduser().absolute() / file.relative_to(home), file]
 
 
 def content_key(*things: object) -> str:
@@ -77,7 +91,7 @@ def write(file: Path, key: str, **arrays: ArrayLike) -> None:
 
 
 def read(file: Path, key: str) -> dict[str, NDArray] | None:
-    """The arrays that `write` kept under this key.
+    """The arrays that `write` kept under this key, first from the shared folder (:func:`places`).
 
     Args:
         file: what was written.
@@ -86,7 +100,12 @@ def read(file: Path, key: str) -> dict[str, NDArray] | None:
     Returns:
         The arrays by name; None where there is no file, and, with a warning, where it is damaged.
     """
-    if not file.exists():
+    found = (_read(place, key) for place in places(file))
+    return next((arrays for arrays in found if arrays is not None), None)
+
+
+def _read(file: Path, key: str) -> dict[str, NDArray] | None:
+    if not os.path.isfile(file):  # nor where the shared folder may not be entered
         return None
     try:
         with np.load(file, allow_pickle=False) as content:
@@ -100,7 +119,7 @@ def read(file: Path, key: str) -> dict[str, NDArray] | None:
 
 def damaged(file: Path) -> None:
     """Warn that a file is made anew."""
-    warnings.warn(f"{file.name} is damaged or of another origin; it is made anew", stacklevel=4)
+    warnings.warn(f"{file.name} is damaged or of another origin; it is made anew", stacklevel=5)
 
 
 def checksum(stream: BinaryIO) -> str:

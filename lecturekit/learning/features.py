@@ -199,7 +199,8 @@ def features(
     if not cache:
         return job.in_memory()
     file = data_dir() / "features" / f"{key}.npy"
-    return _load(file, pictures, key) or job.on_disk(file)
+    kept = (_load(place, pictures, key) for place in disk.places(file))
+    return next((found for found in kept if found is not None), None) or job.on_disk(file)
 
 
 def compute_key(device: torch.device) -> tuple[str, int, str]:

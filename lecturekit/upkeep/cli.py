@@ -54,7 +54,9 @@ def start(
         try:
             from jupyterlab.labapp import main as open_lab
         except ImportError as error:
-            raise typer.BadParameter("JupyterLab is missing: python -m pip install jupyterlab") from error
+            raise typer.BadParameter(
+                "JupyterLab is missing: python -m pip install 'lecturekit[lab]'"
+            ) from error
         raise typer.Exit(open_lab([f"--ServerApp.root_dir={folder.resolve()}"]))
 
 
@@ -210,6 +212,21 @@ def slides(
 ) -> None:
     """Make slides of every chapter, with speaker notes; they work offline. Wants Node.js for reveal.js."""
     _slides(folder)
+
+
+@app.command("class")
+def of_a_class(
+    folder: Annotated[Path, typer.Argument(help="With the files that students handed in.", file_okay=False)],
+    out: Annotated[Path, typer.Option(help="The page.", dir_okay=False)] = Path("class.html"),
+) -> None:
+    """Show what a class handed in (stopwatch, ladder, exercises, project reports) on a page without names."""
+    from ..publish import collect
+
+    try:
+        found = collect.write(folder, out)
+    except (FileNotFoundError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"{found}\n{out}")
 
 
 def _slides(folder: Path) -> None:

@@ -22,9 +22,9 @@ PYTHON = ((3, 11), (3, 14))
 FREE_BYTES = 1_000_000_000
 _CLONE = (Path(__file__).resolve().parents[2] / "constraints.txt").is_file()
 INSTALL = (
-    "run `uv sync` in the course's folder, or `python -m pip install -c constraints.txt -e .`"
+    "run `uv sync` in the course's folder, or `python -m pip install -c constraints.txt -e .[lab]`"
     if _CLONE
-    else "run `python -m pip install --force-reinstall lecturekit`"
+    else "run `python -m pip install --force-reinstall lecturekit[lab]`"
 )
 
 
@@ -215,7 +215,13 @@ def check_weights() -> Finding:
 
 
 def check_front_end() -> Finding:
-    """JupyterLab and the widgets are there, and its Python kernel is this Python."""
+    """JupyterLab and the widgets are there, and its Python kernel is this Python.
+
+    Without JupyterLab the notebooks may still be opened: Colab, Kaggle and VS Code bring a front end.
+    """
+    if importlib.util.find_spec("jupyterlab") is None:
+        advice = "to open the notebooks here: `python -m pip install lecturekit[lab]`"
+        return _missing("no JupyterLab; Colab, Kaggle and VS Code need none", advice)
     from jupyter_client.kernelspec import KernelSpecManager
 
     parts = ("jupyterlab", "notebook", "ipywidgets", "anywidget")

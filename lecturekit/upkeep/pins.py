@@ -25,7 +25,7 @@ from ..kit.storage import write_atomic
 _UV_LIST = re.compile(r"^constraint-dependencies = \[\n.*?^\]\n", re.MULTILINE | re.DOTALL)
 _COMPILE = (
     *("uv", "pip", "compile", "pyproject.toml", "--output-file", "constraints.txt", "--quiet"),
-    *("--universal", "--python-version", "3.11", "--group", "dev"),
+    *("--universal", "--python-version", "3.11", "--group", "dev", "--extra", "hub"),
     *("--no-emit-index-url", "--no-annotate", "--no-header"),
 )
 
@@ -121,8 +121,9 @@ def _range_faults(requirements: list[Requirement], pins: list[str]) -> list[str]
 
 
 def _extra_faults(project: dict) -> list[str]:
-    """`uv run` installs the group "dev" and no extra, so the group repeats the extras."""
-    extras = chain(*project["project"].get("optional-dependencies", {}).values())
+    """`uv run` installs the group "dev" and no extra, so the group repeats all but what is for servers."""
+    named = project["project"].get("optional-dependencies", {})
+    extras = chain(*(requirements for name, requirements in named.items() if name != "hub"))
     dev = project["dependency-groups"]["dev"]
     return [f"{x}: an extra that the group dev does not repeat" for x in extras if x not in dev]
 
@@ -139,7 +140,7 @@ def _environment_faults(text: str, python: str) -> list[str]:
     return faults + [f"environment.yml: '{x}' belongs in pyproject.toml" for x in pip if x not in _PIP_LINES]
 
 
-_PIP_LINES = ("-c constraints.txt", "-e .[solar]")
+_PIP_LINES = ("-c constraints.txt", "-e .[lab,solar]")
 
 
 def _name(requirement: str) -> str:

@@ -139,3 +139,42 @@ def test_source_is_what_the_files_say(tmp_path):
     assert cache.source_key(tmp_path) == first
     (tmp_path / "a.py").write_text("x = 2\n")
     assert cache.source_key(tmp_path) != first
+
+
+@pytest.fixture
+def shared(tmp_path, monkeypatch):
+    """A teacher's folder with one result in it, and a student's own folder."""
+    teacher, student = tmp_path / "teacher", tmp_path / "student"
+    monkeypatch.setenv("LECTUREKIT_DATA", str(student))
+    cache.write(teacher / "features" / "kept.npz", "key", numbers=np.arange(5.0))
+    monkeypatch.setenv(cache.SHARED, str(teacher))
+    return teacher / "features" / "kept.npz", student / "features" / "kept.npz"
+
+
+def test_the_shared_folder_is_looked_at_first(shared):
+    theirs, own = shared
+    cache.write(own, "key", numbers=np.zeros(2))
+    assert cache.read(own, "key")["numbers"].tolist() == [0, 1, 2, 3, 4]
+    theirs.unlink()
+    assert cache.read(own, "key")["numbers"].tolist() == [0, 0]
+
+
+def test_damage_in_the_shared_folder_costs_only_time(shared):
+    theirs, own = shared
+    theirs.write_bytes(theirs.read_bytes()[:-30])
+    before = theirs.read_bytes()
+    with pytest.warns(UserWarning, match="damaged"):
+        assert cache.read(own, "key") is None
+    cache.write(own, "key", numbers=np.ones(1))
+    with pytest.warns(UserWarning, match="damaged"):
+        assert cache.read(own, "key")["numbers"].tolist() == [1]
+    assert theirs.read_bytes() == before
+
+
+def test_no_shared_folder_and_files_elsewhere(shared, monkeypatch, tmp_path):
+    _, own = shared
+    assert cache.places(tmp_path / "elsewhere.npz") == [tmp_path / "elsewhere.npz"]
+    monkeypatch.setenv(cache.SHARED, str(tmp_path / "missing"))
+    assert cache.read(own, "key") is None
+    monkeypatch.delenv(cache.SHARED)
+    assert cache.places(own) == [own]

@@ -208,3 +208,16 @@ def test_images_of_another_kind_are_named(images, error, word):
 def test_a_picture_of_one_colour_gives_finite_features():
     found = features([np.full((32, 32, 3), 90, np.uint8)], side=32, channels=4, device="cpu", cache=False)
     assert np.isfinite(found.values).all()
+
+
+def test_a_class_shares_features(tmp_path, monkeypatch):
+    """What the teacher computed is read, and nothing is written: neither there nor at the student's."""
+    images = [np.full((48, 64, 3), 90, np.uint8)]
+    options = {"side": 64, "channels": 4, "device": "cpu"}
+    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path / "teacher"))
+    first = features(images, **options)
+    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path / "student"))
+    monkeypatch.setenv("LECTUREKIT_SHARED_CACHE", str(tmp_path / "teacher"))
+    again = features(images, **options)
+    np.testing.assert_array_equal(again.values, first.values)
+    assert not list((tmp_path / "student").rglob("*.np*"))
