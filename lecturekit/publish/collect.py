@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..exercises import Exercise, Outcome, exercises_in, modules
 from ..exercises.quiz import quizzes_in
@@ -219,10 +220,12 @@ def _stopwatch(records: Sequence[stopwatch.Record]) -> str:
     return _table(("label", "people", "a quarter below", "half below", "three quarters below", "all"), rows)
 
 
-def _spread(values: Sequence[float], unit: str, top: float = 0, log: bool = False) -> tuple[str, ...]:
+def _spread(values: ArrayLike, unit: str, top: float = 0, log: bool = False) -> tuple[str, ...]:
     """Cells: how many, the quartiles, and a strip of dots."""
-    quartiles = [f"{value:.3g} {unit}".strip() for value in np.quantile(values, (0.25, 0.5, 0.75))]
-    return (str(len(values)), *quartiles, _strip(values, top, log))
+    found = np.asarray(values, np.float64)
+    quartiles = [f"{value:.3g} {unit}".strip() for value in np.quantile(found, (0.25, 0.5, 0.75))]
+    numbers = found.tolist()
+    return (str(len(numbers)), *quartiles, _strip(numbers, top, log))
 
 
 def _strip(values: Sequence[float], top: float, log: bool) -> str:
