@@ -8,5 +8,7 @@ predict(project, "more photos", to="coco")
 """
 
 from ._file import Picture, Project, Skipped, load, new, refresh
+from ._train import train
+from ._trained import Trained, trained
 
-__all__ = ["Picture", "Project", "Skipped", "load", "new", "refresh"]
+__all__ = ["Picture", "Project", "Skipped", "Trained", "load", "new", "refresh", "train", "trained"]

@@ -82,12 +82,13 @@ def test_what_is_written_is_what_is_read(made):
 
 
 def test_pictures_are_not_copied_and_the_folder_can_move(made, tmp_path):
-    made.save_labels(made.train[0], [BOX])
+    one = made.train[0]
+    made.save_labels(one, [BOX])
     moved = tmp_path / "moved"
     made.folder.rename(moved)
     assert {p.suffix for p in moved.rglob("[!.]*.*")} == {".json", ".png", ".yaml"}
     again = project.load(moved)
-    assert again.labels(made.train[0].file) == [BOX]
+    assert again.labels(one.file) == [BOX]
 
 
 def test_a_second_project_in_the_same_place_is_refused(made):
