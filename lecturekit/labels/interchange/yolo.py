@@ -80,7 +80,7 @@ def write_yolo(
     contents = {"data.yaml": "path: .\ntrain: images\nval: images\nnames:\n" + "".join(listed)}
     own = {}
     for stem, picture in checked_pictures(pictures, len(names)):
-        contents[f"labels/{stem}.txt"] = _text(picture, outlines)
+        contents[f"labels/{stem}.txt"] = text_of(picture, outlines)
         own[stem] = own_part(picture, names) | {"size": picture.size, "outlines": outlines}
     contents[f"{OWN}.json"] = json.dumps(own, allow_nan=False)
     order = sorted(contents, key=lambda name: name.startswith("labels/"))
@@ -131,8 +131,16 @@ def read_yolo(
     return Read(pictures, names, sieve)
 
 
-def _text(picture: Labelled, outlines: bool) -> str:
-    """The lines of a checked picture."""
+def text_of(picture: Labelled, outlines: bool = True) -> str:
+    """The lines of a picture's text file.
+
+    Args:
+        picture: with checked labels.
+        outlines: as in `write_yolo`.
+
+    Raises:
+        ValueError: a mask with too many corners for an outline.
+    """
     height, width = picture.size
     labels = [label for label in picture.labels if has_extent(label)]
     outlined = outlines and any(label["kind"] in ("polygon", "mask") for label in labels)
@@ -274,7 +282,7 @@ class _Reader:
             raise ValueError("the picture must be there to tell its size, or sizes be given, got neither")
         size = shapes.checked_size(size)
         kept = own_picture(own, size, self.names)
-        if kept and isinstance(own, dict) and text == _text(kept, own.get("outlines") is True):
+        if kept and isinstance(own, dict) and text == text_of(kept, own.get("outlines") is True):
             return kept
         labels = []
         for k, line in enumerate(text.splitlines(), 1):

@@ -7,8 +7,37 @@ report(project)                                # one HTML page
 predict(project, "more photos", to="coco")
 """
 
+from ._export import export
 from ._file import Picture, Project, Skipped, load, new, refresh
+from ._import import Imported, import_labels
+from ._predict import Predicted, label_map, predict
+from ._report import Board, Scores, leader_board, measure, report
+from ._suggest import Suggestion, correct, suggest
 from ._train import train
 from ._trained import Trained, trained
 
-__all__ = ["Picture", "Project", "Skipped", "Trained", "load", "new", "refresh", "train", "trained"]
+__all__ = [
+    "Board",
+    "Imported",
+    "Picture",
+    "Predicted",
+    "Project",
+    "Scores",
+    "Skipped",
+    "Suggestion",
+    "Trained",
+    "correct",
+    "export",
+    "import_labels",
+    "label_map",
+    "leader_board",
+    "load",
+    "measure",
+    "new",
+    "predict",
+    "refresh",
+    "report",
+    "suggest",
+    "train",
+    "trained",
+]

@@ -40,10 +40,12 @@ from ._trained import Trained, save
 
 #: Steps of a training, however few the pictures; epochs are within limits.
 STEPS, EPOCHS = 600, (12, 120)
+#: A step looks at every such cell each way.
+STRIDE = 4
 #: How a student is trained (`learning.training.Settings`).
 STUDENT: dict[str, Any] = {"head": "two_layer", "hidden": 128, "lr": 5e-3, "weight_decay": 1.0, "batch": 8}
 #: What is other where the whole network is trained.
-FINETUNE = {"lr": 1e-3, "weight_decay": 0.01, "epochs": 8}
+FINETUNE: dict[str, Any] = {"lr": 1e-3, "weight_decay": 0.01, "epochs": 8}
 #: Weight of the objectness loss, and tau of the calibration where all pictures have dense labels.
 OBJECTNESS, TAU = 0.1, 0.3
 #: Seeds from tags: share of a class's maximum, and of the background cue's ranks.
@@ -200,14 +202,12 @@ class _Run:
         epochs = min(max(round(STEPS / steps), EPOCHS[0]), EPOCHS[1])
         dense = np.mean([one.complete for one in lesson.targets])
         if self.finetune:
-            return Settings(
-                **STUDENT | {"lr": 1e-3, "weight_decay": 0.01}, epochs=8, finetune=True, tau=TAU * dense
-            )
-        return Settings(**STUDENT, epochs=epochs, stride=2, tau=TAU * dense)
+            return Settings(**(STUDENT | FINETUNE), finetune=True, tau=TAU * dense)
+        return Settings(**STUDENT, epochs=epochs, stride=STRIDE, tau=TAU * dense)
 
-    def student(self, seed: int, lesson: Lesson | None = None) -> Student:
+    def student(self, seed: int) -> Student:
         """A student of one seed: one round, or two where some pictures are not marked all over."""
-        lesson = self.lesson if lesson is None else lesson
+        lesson = self.lesson
         course = _Course(lesson, self._localised(lesson, seed), self.device)
         student = self._taught(lesson, course, seed)
         if course.sparse.any() and not self.finetune:
@@ -258,7 +258,9 @@ class _Run:
             return (), 1.0
         number = np.random.default_rng(0).permutation(count)
         parts = [np.sort(number[::2]), np.sort(number[1::2])]
-        students = tuple(self.student(0, self.lesson.part(part)) for part in parts)
+        lessons = [self.lesson.part(part) for part in parts]
+        courses = [_Course(one, self._localised(one, 0), self.device) for one in lessons]
+        students = tuple(self._taught(*pair, 0) for pair in zip(lessons, courses, strict=True))
         losses = np.zeros(len(TEMPERATURES))
         for student, other in zip(students, reversed(parts), strict=True):
             losses += _losses(student, self.lesson.part(other))

@@ -70,12 +70,12 @@ class Trained:
             device: where to put it.
         """
         where = pick_device(device)
-        backbones, heads = [], []
+        heads: list[nn.Module] = []
+        backbones: list[nn.Module] = []
         for one in self.students:
-            whole = list(one.module.children()) if self.settings.finetune else [None, one.module]
-            if whole[0] is not None:
-                backbones.append(whole[0])
-            heads.append(_Shifted(whole[1], one.offset))
+            *before, head = one.module.children() if self.settings.finetune else [one.module]
+            backbones += before
+            heads.append(_Shifted(head, one.offset))
         if not backbones:
             backbones = [backbone_of(self.mean, self.matrix)]
         return Segmenter(backbones, heads).eval().to(where)
