@@ -144,7 +144,8 @@ def labelled_cells_loss(module: nn.Module, batch: Batch, targets: Tensor) -> Ten
         image, row, column = image[some], row[some], column[some]
     wanted = targets[image, :, row, column][..., None, None]
     # read where the labels are; the whole grids of a step are a hundred times as many numbers
-    values = batch.source.values[batch.pictures.numpy()[image.cpu()], :, row.cpu(), column.cpu()]
+    image, row, column = (one.cpu().numpy() for one in (image, row, column))
+    values = batch.source.values[batch.pictures.numpy()[image], :, row, column]  # (n, C)
     x = torch.from_numpy(values.astype("f4")).to(batch.device)[..., None, None]
     return cross_entropy(module(x), wanted)
 

@@ -12,12 +12,16 @@ import typer
 
 from .. import __version__, benchmarks
 from ..kit.storage import ROOT
+from . import project_cli
 
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="From Class to Pixels: tools.",
 )
+
+
+app.add_typer(project_cli.app, name="project")
 
 
 @app.callback(invoke_without_command=True)

@@ -12,7 +12,7 @@ from ._file import Picture, Project, Skipped, load, new, refresh
 from ._import import Imported, import_labels
 from ._predict import Predicted, label_map, predict
 from ._report import Board, Scores, leader_board, measure, report
-from ._suggest import Suggestion, correct, suggest
+from ._suggest import Suggestion, correct, labeller_options, start_correction, suggest
 from ._train import train
 from ._trained import Trained, trained
 
@@ -30,6 +30,7 @@ __all__ = [
     "export",
     "import_labels",
     "label_map",
+    "labeller_options",
     "leader_board",
     "load",
     "measure",
@@ -37,6 +38,7 @@ __all__ = [
     "predict",
     "refresh",
     "report",
+    "start_correction",
     "suggest",
     "train",
     "trained",

@@ -151,10 +151,50 @@ def correct(
         for label in labels:
             choice("kind", label.get("kind"), ("scribble", "point"))
     for one, labels in strokes.items():
-        picture = project.picture(one)
-        keep_start(project, picture, label_map(project, picture, found))
-        project.save_labels(picture, labels)
+        start_correction(project, one, found)
+        project.save_labels(one, labels)
     if not retrain:
         return found
     options = {"seeds": tuple(found.facts["seeds"]), "side": found.side, "progress": False} | options
     return train(project, **options)
+
+
+def start_correction(
+    project: Project, picture: Picture | str, found: Trained | None = None
+) -> NDArray[np.uint8]:
+    """The student's answer for a picture, kept as what strokes that are drawn from now on correct.
+
+    Args:
+        project: with a student.
+        picture: one of its pictures, or its file name.
+        found: the student, where it is at hand.
+
+    Returns:
+        uint8 ``(H, W)``.
+
+    Raises:
+        FileNotFoundError: no student yet, or a picture that is gone.
+        OSError: it cannot be kept.
+    """
+    answer = label_map(project, picture, found)
+    keep_start(project, project.picture(picture), answer)
+    return answer
+
+
+def labeller_options(project: Project) -> dict[str, Any]:
+    """What a student adds to the widget that labels a project: nothing where there is none.
+
+    Args:
+        project: whose.
+
+    Returns:
+        ``doubtful``, which gives names of pictures, and ``answers``, which gives the label map of one.
+    """
+    try:
+        found = trained(project)
+    except (OSError, ValueError):
+        return {}
+    options: dict[str, Any] = {"answers": lambda name: start_correction(project, name, found)}
+    if found.halves:
+        options["doubtful"] = lambda: [one.picture.file for one in suggest(project, 100)]
+    return options

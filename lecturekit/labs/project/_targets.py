@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...kit.files import read_json
 from ...kit.storage import write_atomic
 from ...labels import shapes
 from ...labels.interchange.masks import png, read_map
@@ -86,7 +88,7 @@ def target(project: Project, picture: Picture, image: NDArray[np.uint8], labels:
         view = np.asarray(cv2.resize(image, small[::-1], interpolation=cv2.INTER_AREA), np.uint8)
         dense = _dense(regions, numbers, present, picture.size, view)
     else:
-        dense = _start(project, picture, strokes)
+        dense = _start(project, picture, labels, strokes)
     dense[strokes != IGNORE] = strokes[strokes != IGNORE]
     for one in regions if not complete else ():  # regions of background alone
         dense[_pixels(one, picture.size, small)] = BACKGROUND
@@ -189,15 +191,17 @@ def start_file(project: Project, picture: Picture) -> Path:
 
 
 def keep_start(project: Project, picture: Picture, answer: NDArray[np.uint8]) -> None:
-    """Keep the student's answer as what a correction starts from.
+    """Keep the student's answer as what a correction starts from, and which labels were there before it.
 
     Args:
         project: whose.
         picture: one of its pictures.
         answer: label map of the picture.
     """
-    small = shrunk_map(answer, WORK_SIDE)
-    write_atomic(start_file(project, picture), png(small))
+    file = start_file(project, picture)
+    write_atomic(file, png(shrunk_map(answer, WORK_SIDE)))
+    before = [label["id"] for label in project.labels(picture)]
+    write_atomic(file.with_suffix(".json"), json.dumps({"before": before}))
 
 
 def shrunk_map(labels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -210,15 +214,18 @@ def shrunk_map(labels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return resized(labels, small_size((labels.shape[0], labels.shape[1]), side))
 
 
-def _start(project: Project, picture: Picture, strokes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _start(
+    project: Project, picture: Picture, labels: Sequence[dict], strokes: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
     """The answer that was corrected, without the pieces of it that a stroke contradicts; 255 without one."""
     file = start_file(project, picture)
     nothing = np.full(strokes.shape, IGNORE, np.uint8)
-    if not file.is_file() or (strokes == IGNORE).all():
-        return nothing
     try:
+        before = set(read_json(file.with_suffix(".json"))["before"])
         start = resized(read_map(file.read_bytes()), (strokes.shape[0], strokes.shape[1]))
-    except ValueError:
+    except (OSError, ValueError, KeyError, TypeError):  # none, or damaged
+        return nothing
+    if all(label["id"] in before for label in labels if label["kind"] in ("point", "scribble")):
         return nothing
     dense = start.copy()
     for value in np.unique(strokes[(strokes != IGNORE) & (strokes != start)]):

@@ -39,14 +39,14 @@ from ._targets import Target, target
 from ._trained import Trained, save
 
 #: Steps of a training, however few the pictures; epochs are within limits.
-STEPS, EPOCHS = 600, (12, 120)
+STEPS, EPOCHS = 400, (8, 120)
 #: A step looks at every such cell each way.
 STRIDE = 4
 #: How a student is trained (`learning.training.Settings`).
 STUDENT: dict[str, Any] = {"head": "two_layer", "hidden": 128, "lr": 5e-3, "weight_decay": 1.0, "batch": 8}
 #: What is other where the whole network is trained.
 FINETUNE: dict[str, Any] = {"lr": 1e-3, "weight_decay": 0.01, "epochs": 8}
-#: Weight of the objectness loss, and tau of the calibration where all pictures have dense labels.
+#: Weight of the objectness loss, and tau of the calibration by shares of classes (`training.Settings`).
 OBJECTNESS, TAU = 0.1, 0.3
 #: Seeds from tags: share of a class's maximum, and of the background cue's ranks.
 SEEDS = {"share": 0.4, "background_share": 0.35}
@@ -200,10 +200,9 @@ class _Run:
     def _settings(self, lesson: Lesson) -> Settings:
         steps = -(-len(lesson.pictures) // STUDENT["batch"])
         epochs = min(max(round(STEPS / steps), EPOCHS[0]), EPOCHS[1])
-        dense = np.mean([one.complete for one in lesson.targets])
         if self.finetune:
-            return Settings(**(STUDENT | FINETUNE), finetune=True, tau=TAU * dense)
-        return Settings(**STUDENT, epochs=epochs, stride=STRIDE, tau=TAU * dense)
+            return Settings(**(STUDENT | FINETUNE), finetune=True)
+        return Settings(**STUDENT, epochs=epochs, stride=STRIDE)
 
     def student(self, seed: int) -> Student:
         """A student of one seed: one round, or two where some pictures are not marked all over."""
@@ -211,8 +210,7 @@ class _Run:
         course = _Course(lesson, self._localised(lesson, seed), self.device)
         student = self._taught(lesson, course, seed)
         if course.sparse.any() and not self.finetune:
-            beliefs = belief_within(student.module.cpu(), lesson.features, course.present)
-            student = self._taught(lesson, course.second(beliefs), seed)
+            student = self._taught(lesson, course.second(student), seed)
         return student
 
     def _taught(self, lesson: Lesson, course: _Course, seed: int) -> Student:
@@ -224,7 +222,7 @@ class _Run:
             lesson.features.key, labels, course.dense.numpy(), seed, dataclasses.asdict(options)
         )
         checkpoint = self.project.beside("student") / f"unfinished-{key[:16]}.pt" if self.resume else None
-        return train_student(
+        student = train_student(
             grid,
             labels,
             len(self.project.classes) + 1,
@@ -235,6 +233,9 @@ class _Run:
             progress=self.progress,
             **dataclasses.asdict(options),
         )
+        student.module.cpu()
+        student.offset = TAU * _log_shares(course.believed(student))
+        return student
 
     def _localised(self, lesson: Lesson, seed: int) -> list[NDArray[np.uint8]]:
         """The dense labels; pictures with nothing but tags get seeds where a localiser looks."""
@@ -309,10 +310,17 @@ class _Course:
             self.objectness[k, : cue.shape[0], : cue.shape[1]] = cue
         self.first = True
 
-    def second(self, beliefs: Tensor) -> _Course:
-        """The next round, which agrees with what the first believes of pictures that are not all marked."""
+    def believed(self, student: Student) -> Tensor:
+        """The dense labels, and what a student believes of pictures that are not all marked."""
+        if student.whole or not self.sparse.any():
+            return self.dense
+        beliefs = belief_within(student.module, self.lesson.features, self.present)
+        return torch.where(self.sparse[:, None, None, None], beliefs, self.dense)
+
+    def second(self, student: Student) -> _Course:
+        """The next round, which agrees with what the first believes."""
         course = copy.copy(self)
-        course.dense = torch.where(self.sparse[:, None, None, None], beliefs, self.dense)
+        course.dense = self.believed(student)
         course.first = False
         return course
 
@@ -342,6 +350,12 @@ class _Course:
             return value
 
         return loss
+
+
+def _log_shares(dense: Tensor) -> Tensor:
+    """Logarithm of the share of each class, ``(K,)``; 0 for a class that does not occur."""
+    counts = dense.float().sum((0, 2, 3))
+    return torch.where(counts > 0, counts / counts.sum().clamp(min=1e-6), 1).log()
 
 
 def _at_strokes(module: nn.Module, batch: Batch, strokes: Tensor, logits: Tensor) -> Tensor:
