@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-#: Bytes that one page may have, and the whole site without the network of the photograph page.
+#: Bytes that a page may have with its pictures, and the site without the photograph page and its network.
 MAX_PAGE, MAX_SITE = 600_000, 14_000_000
 #: Attributes whose address a browser fetches by itself.
 _FETCHED = {("img", "src"), ("script", "src"), ("link", "href"), ("iframe", "src"), ("source", "src")}
@@ -24,6 +24,7 @@ class Page(HTMLParser):
         ids: places that a link can name.
         links: addresses that a reader can follow.
         fetched: addresses that the browser fetches.
+        pictures: addresses of its pictures.
         unnamed: pictures without an alternative text.
     """
 
@@ -32,6 +33,7 @@ class Page(HTMLParser):
         self.ids: set[str] = set()
         self.links: set[str] = set()
         self.fetched: set[str] = set()
+        self.pictures: set[str] = set()
         self.unnamed: list[str] = []
         self.feed(text)
 
@@ -41,6 +43,8 @@ class Page(HTMLParser):
         self.ids |= {found[name] for name in ("id", "name") if name in found}
         if tag == "a" and "href" in found:
             self.links.add(found["href"])
+        if tag == "img":
+            self.pictures.add(found.get("src", ""))
         if tag == "img" and not found.get("alt", "").strip():
             self.unnamed.append(found.get("src", ""))
         not_fetched = tag == "link" and found.get("rel") in ("canonical", "alternate", "next", "prev")
@@ -57,13 +61,24 @@ def faults(site: Path) -> list[str]:
     pages = {path: Page(path.read_text(encoding="utf-8")) for path in _pages(site)}
     found = [fault for path, page in pages.items() for fault in _page_faults(site, path, page, pages)]
     found += [
-        f"{path.relative_to(site)}: {path.stat().st_size} bytes, at most {MAX_PAGE} are allowed"
-        for path in pages
-        if path.stat().st_size > MAX_PAGE
+        f"{path.relative_to(site)}: {size} bytes with its pictures, at most {MAX_PAGE} are allowed"
+        for path, page in pages.items()
+        if (size := page_size(path, page)) > MAX_PAGE
     ]
     if (size := size_of(site)) > MAX_SITE:
         found.append(f"the site has {size} bytes, at most {MAX_SITE} are allowed")
     return found
+
+
+def page_size(path: Path, page: Page) -> int:
+    """Bytes of a page and of the pictures on it.
+
+    Args:
+        path: of the page.
+        page: what is on it.
+    """
+    pictures = (path.parent / unquote(address) for address in page.pictures if not urlsplit(address).scheme)
+    return sum(file.stat().st_size for file in [path, *pictures] if file.is_file())
 
 
 def size_of(site: Path) -> int:

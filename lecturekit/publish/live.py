@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from nbformat import NotebookNode
+from PIL import Image
 
 from ..kit.images import encoded
 from ..kit.storage import ROOT
@@ -35,6 +36,10 @@ FOLDER = "LECTUREKIT_LIVE"
 _STARTUP = "from lecturekit.publish import live\nlive.watch()\n"
 #: States that are stored of one box lab: the last slider's, and those of other controls while they are few.
 MAX_STATES = 60
+#: Bytes of an explorer's maps as 16-bit floats above which 8 bits must do.
+MAX_HALF = 300_000
+#: Pixels across of a stored picture.
+MAX_WIDTH = 560
 _ABOUT = "about.json"
 
 
@@ -120,20 +125,37 @@ _FRONT_END = ("_anywidget_id", "_dom_classes", "layout", "tabbable", "tooltip")
 
 
 def _explorer(widget: CamExplorer, folder: Path) -> dict[str, Any]:
-    """Maps as 16-bit floats and the photograph as WebP; logits whole, for a per cent is read to a tenth."""
+    """The photograph as WebP, and logits whole, for a per cent is read to a tenth."""
     state = _traits(widget, "_maps", "_image", "_tables", "_logits", "_bias")
     height, width = widget._size
     image = np.frombuffer(widget._image, np.uint8).reshape(height, width, 3)
     (folder / "image.webp").write_bytes(encoded(image, "WEBP", quality=90, method=6))
-    maps = np.frombuffer(widget._maps, "<f4")
-    (folder / "maps.bin").write_bytes(maps.astype("<f2").tobytes())
-    state["_maps"] = {"$half": "maps.bin"}
+    state["_maps"] = _maps(widget, folder)
     for name in ("_logits", "_bias"):
         (folder / f"{name[1:]}.bin").write_bytes(getattr(widget, name))
         state[name] = {"$bytes": f"{name[1:]}.bin"}
     state["_image"] = {"$pixels": "image.webp"}
     state["_tables"] = {"$base64": base64.b64encode(widget._tables).decode("ascii")}
     return {"widget": "cam_explorer", "state": state}
+
+
+def _maps(widget: CamExplorer, folder: Path) -> dict[str, Any]:
+    """The maps as 16-bit floats; many large ones as 8-bit PNG, one file a layer, with each map's range."""
+    numbers = np.frombuffer(widget._maps, "<f4")
+    if numbers.size * 2 <= MAX_HALF:
+        (folder / "maps.bin").write_bytes(numbers.astype("<f2").tobytes())
+        return {"$half": "maps.bin"}
+    files, start, count = [], 0, len(widget._categories)
+    for layer, (_, height, width) in enumerate(widget._layers):
+        maps = numbers[start : start + count * height * width].reshape(count, -1)
+        start += maps.size
+        low, high = maps.min(1, keepdims=True), maps.max(1, keepdims=True)
+        shares = (maps - low) / np.where(high > low, high - low, 1)
+        grey = np.rint(255 * shares).astype(np.uint8).reshape(count * height, width)
+        (folder / f"maps{layer}.png").write_bytes(encoded(grey, optimize=True))
+        ranges = np.concatenate([low, high], 1).tolist()
+        files.append({"file": f"maps{layer}.png", "ranges": ranges})
+    return {"$scaled": files}
 
 
 def _annotator(widget: Annotator, folder: Path) -> dict[str, Any]:
@@ -151,34 +173,44 @@ def _annotator(widget: Annotator, folder: Path) -> dict[str, Any]:
 
 
 def _box_lab(widget: BoxLab, folder: Path) -> dict[str, Any]:
-    """The picture of each state, each file once."""
-    axes = stored_axes(widget)
+    """The picture of each stored state, each file once."""
+    axes, lists = stored_axes(widget)
+    known = [name for name in widget._known if name in {*axes, *lists}]
+    first = {name: widget.values[name] for name in known}
     drawn = {}
-    for chosen in _states(widget, axes):
+    for chosen in _states(widget, axes, lists):
         shown = widget._draw(*([tuple(widget.box)] if widget.box else []), **widget.values | chosen)
         file = _smallest(_with_box(shown, widget.box))
         name = f"{hashlib.sha256(file).hexdigest()[:12]}.webp"
         (folder / name).write_bytes(file)
-        drawn[key_of(chosen)] = {"file": name, "words": shown.words}
+        drawn[key_of(first | chosen)] = {"file": name, "words": shown.words}
     state = _traits(widget, "_picture") | {
-        "_controls": [c for c in widget._controls if c["name"] in axes], "_size": [0, 0], "box": [],
-        "values": {name: widget.values[name] for name in axes}, "_asked": 0, "_answered": 0,
+        "_controls": [c for c in widget._controls if c["name"] in known], "_size": [0, 0], "box": [],
+        "values": first, "_asked": 0, "_answered": 0,
     }  # fmt: skip
-    fixed = [control.label for name, control in widget._known.items() if name not in axes]
+    return {"widget": "box_lab", "state": state, "drawn": drawn, "note": _note(widget, known, lists)}
+
+
+def _note(widget: BoxLab, known: list[str], lists: list[str]) -> str:
+    """What a reader of the page should know of the stored pictures."""
+    words = ["Pictures that were drawn when the notebook ran."]
+    if lists:
+        labels = ", ".join(widget._known[name].label for name in lists)
+        words.append(f"A change of {labels} starts anew from the first state.")
+    fixed = [control.label for name, control in widget._known.items() if name not in known]
     fixed += ["the box"] * bool(widget.box)
-    more = f" In the notebook you can also change: {', '.join(fixed)}." if fixed else ""
-    note = f"Pictures that were drawn when the notebook ran.{more}"
-    return {"widget": "box_lab", "state": state, "drawn": drawn, "note": note}
+    return " ".join(words + [f"In the notebook you can also change: {', '.join(fixed)}."] * bool(fixed))
 
 
-def stored_axes(widget: BoxLab) -> list[str]:
-    """The controls whose every position is stored: the last slider, and others while the states are few.
+def stored_axes(widget: BoxLab) -> tuple[list[str], list[str]]:
+    """What is stored of a lab.
 
     Args:
         widget: a lab with at least one control.
 
     Returns:
-        Their names, in the order of the lab.
+        The controls of which every combination is stored: the last slider, and others while the states are
+        few. Then the lists of which every choice is stored, each with the others as they are at first.
     """
     known = widget._known
     sliders = [name for name, control in known.items() if isinstance(control, Slider)]
@@ -188,7 +220,8 @@ def stored_axes(widget: BoxLab) -> list[str]:
         if name not in chosen and states * len(positions(known[name])) <= MAX_STATES:
             chosen.add(name)
             states *= len(positions(known[name]))
-    return [name for name in known if name in chosen]
+    lists = [name for name, control in known.items() if isinstance(control, Choice) and name not in chosen]
+    return [name for name in known if name in chosen], lists
 
 
 def positions(control: Slider | Choice) -> list[Any]:
@@ -207,9 +240,11 @@ def positions(control: Slider | Choice) -> list[Any]:
     return [round(control.low + k * control.step, 6) for k in range(steps + 1)]
 
 
-def _states(widget: BoxLab, axes: list[str]) -> Iterator[dict[str, Any]]:
+def _states(widget: BoxLab, axes: list[str], lists: list[str]) -> Iterator[dict[str, Any]]:
     for values in itertools.product(*(positions(widget._known[name]) for name in axes)):
         yield dict(zip(axes, values, strict=True))
+    for name in lists:
+        yield from ({name: option} for option in positions(widget._known[name]))
 
 
 def key_of(values: dict[str, Any]) -> str:
@@ -245,6 +280,9 @@ def _with_box(shown: Drawn, box: list[int]) -> np.ndarray:
 
 
 def _smallest(picture: np.ndarray) -> bytes:
-    """A WebP, exact where that is smaller than a good likeness."""
-    forms = [{"quality": 75, "method": 6}, {"lossless": True, "method": 6}]
+    """A WebP no wider than a page shows it, exact where that is smaller than a good likeness."""
+    if picture.shape[1] > MAX_WIDTH:
+        height = round(picture.shape[0] * MAX_WIDTH / picture.shape[1])
+        picture = np.asarray(Image.fromarray(picture).resize((MAX_WIDTH, height), Image.Resampling.LANCZOS))
+    forms = [{"quality": 65, "alpha_quality": 30, "method": 6}, {"lossless": True, "method": 6}]
     return min((encoded(picture, "WEBP", **form) for form in forms), key=len)

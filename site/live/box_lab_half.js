@@ -3,11 +3,23 @@
 import { readBytes } from "./files.js";
 import { Model } from "./model.js";
 
+/** The stored state nearest to what is asked for: where there is none, what just changed, and the rest as at first. */
+function stored(drawn, first, before, values) {
+  if (keyOf(values) in drawn) return values;
+  const changed = Object.entries(values).filter(([name, value]) => value !== before[name]);
+  return { ...first, ...Object.fromEntries(changed) };
+}
+
 export async function boxLabHalf(el, { state, drawn, note }, { beside, show }) {
   const read = ({ file }) => readBytes(new URL(file, beside));
+  const initial = { ...state.values };
+  let shown = initial;
+  const first = drawn[keyOf(initial)];
   const answer = async (model) => {
     const asked = model.get("_asked");
-    const found = drawn[keyOf(model.get("values"))];
+    shown = stored(drawn, initial, shown, model.get("values"));
+    const found = drawn[keyOf(shown)] ?? first;
+    model.put({ values: shown });
     try {
       const picture = await read(found);
       if (asked === model.get("_asked")) model.put({ _picture: picture, words: found.words, _trouble: "" });
@@ -16,7 +28,6 @@ export async function boxLabHalf(el, { state, drawn, note }, { beside, show }) {
     }
     model.put({ _answered: asked });
   };
-  const first = drawn[keyOf(state.values)];
   const whole = { ...state, _picture: await read(first), words: first.words };
   const hear = (changes, model) => {
     if ("_asked" in changes) answer(model);

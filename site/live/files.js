@@ -29,21 +29,38 @@ async function pixelsOf(address) {
   return data.filter((_, i) => i % 4 !== 3);
 }
 
+/** Maps whose values an 8-bit image holds as shares of each map's range, for several images in turn. */
+async function fromShares(files, beside) {
+  const read = async ({ file, ranges }) => {
+    const pixels = await pixelsOf(new URL(file, beside));
+    const each = pixels.length / 3 / ranges.length;
+    return Float32Array.from({ length: pixels.length / 3 }, (_, i) => {
+      const [low, high] = ranges[Math.floor(i / each)];
+      return low + ((high - low) * pixels[3 * i]) / 255;
+    });
+  };
+  const parts = await Promise.all(files.map(read));
+  const numbers = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  parts.reduce((start, part) => (numbers.set(part, start), start + part.length), 0);
+  return numbers;
+}
+
 const asView = ({ buffer, byteOffset, byteLength }) => new DataView(buffer, byteOffset, byteLength);
 
 /** How a file becomes the bytes of a trait, by the name under which the JSON mentions it. */
 const READERS = {
-  $bytes: async (address) => new DataView(await (await fetched(address)).arrayBuffer()),
-  $half: async (address) => asView(fromHalf(await (await fetched(address)).arrayBuffer())),
-  $pixels: async (address) => asView(await pixelsOf(address)),
-  $base64: async (_, text) => asView(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))),
+  $bytes: async (file, beside) => readBytes(new URL(file, beside)),
+  $half: async (file, beside) => asView(fromHalf(await (await fetched(new URL(file, beside))).arrayBuffer())),
+  $scaled: async (files, beside) => asView(await fromShares(files, beside)),
+  $pixels: async (file, beside) => asView(await pixelsOf(new URL(file, beside))),
+  $base64: async (text) => asView(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))),
 };
 
 /** A state whose traits are read from the files that it mentions. @param {Object<string, any>} told @param {URL} beside */
 export async function withBytes(told, beside) {
   const read = async ([name, value]) => {
     const how = value && typeof value === "object" ? Object.keys(READERS).find((key) => key in value) : null;
-    return [name, how ? await READERS[how](new URL(value[how], beside), value[how]) : value];
+    return [name, how ? await READERS[how](value[how], beside) : value];
   };
   return Object.fromEntries(await Promise.all(Object.entries(told).map(read)));
 }
@@ -52,7 +69,7 @@ export async function withBytes(told, beside) {
 export const readJson = async (address) => (await fetched(address)).json();
 
 /** The bytes of a file, as a model has them. @param {URL} address */
-export const readBytes = (address) => READERS.$bytes(address);
+export const readBytes = async (address) => new DataView(await (await fetched(address)).arrayBuffer());
 
 /** Hand the reader a file. */
 export function offer(name, content) {

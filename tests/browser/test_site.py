@@ -99,9 +99,17 @@ def test_the_inspection_finds_what_it_looks_for(tmp_path):
     ]
 
 
+def test_a_page_that_is_too_large_with_its_pictures_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(inspection, "MAX_PAGE", 1000)
+    (tmp_path / "a.png").write_bytes(bytes(960))
+    (tmp_path / "a.html").write_text('<img alt="x" src="a.png"><img alt="y" src="a.png">')
+    assert inspection.faults(tmp_path) == ["a.html: 1012 bytes with its pictures, at most 1000 are allowed"]
+
+
 def test_the_site_is_made_without_running_a_notebook(built):
-    assert "execution" not in {path.suffix for path in built.rglob("*")}
-    assert not list(built.rglob("jupyter_execute"))
+    assert not [
+        path for path in built.rglob("*") if path.name in ("jupyter_execute", "_sources", ".doctrees")
+    ]
 
 
 def test_formulas_are_drawn_by_the_sites_own_mathjax(visit):

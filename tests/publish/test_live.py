@@ -43,6 +43,20 @@ def test_an_explorer_is_kept_at_half_the_bytes(tmp_path):
     assert np.abs(shown.astype(int) - IMAGE).mean() < 8
 
 
+def test_many_large_maps_are_kept_in_eight_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "MAX_HALF", 1000)
+    maps = {"small": RNG.normal(0, 5, (3, 7, 7)), "large": np.float32(RNG.uniform(2, 3, (3, 20, 30)))}
+    maps["small"][1] = 4.5  # a flat map
+    widget = CamExplorer(IMAGE, maps, ["a", "b", "c"])
+    live.write(widget, tmp_path / "cell")
+    for told, wanted in zip(
+        about(tmp_path / "cell")["state"]["_maps"]["$scaled"], maps.values(), strict=True
+    ):
+        shares = np.asarray(Image.open(tmp_path / "cell" / told["file"])).reshape(wanted.shape) / 255
+        low, high = np.array(told["ranges"]).T[..., None, None]
+        np.testing.assert_allclose(low + (high - low) * shares, wanted, atol=float((high - low).max()) / 500)
+
+
 def test_nothing_that_only_a_front_end_needs_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path / "data"))
     live.write(Annotator(IMAGE, ["cat", "dog"], key="mine"), tmp_path / "cell")
@@ -78,7 +92,15 @@ def test_a_lab_keeps_every_position_of_its_last_slider(tmp_path):
 
 
 def test_a_lab_without_a_slider_keeps_every_choice():
-    assert live.stored_axes(lab(maker=Choice("maker", ("x", "y", "z"), "x"))) == ["maker"]
+    assert live.stored_axes(lab(maker=Choice("maker", ("x", "y", "z"), "x"))) == (["maker"], [])
+
+
+def test_a_list_beside_a_long_slider_is_kept_choice_by_choice(tmp_path):
+    widget = lab(arrow=Choice("arrow", tuple("abc"), "b"), scene=Slider("scene", 0, 31, 1, 8))
+    live.write(widget, tmp_path / "cell")
+    kept = about(tmp_path / "cell")
+    assert sorted(kept["drawn"]) == sorted([f"b|{n}" for n in range(32)] + ["a|8", "c|8"])
+    assert "A change of arrow starts anew" in kept["note"]
 
 
 def test_the_box_is_drawn_into_the_stored_picture(tmp_path):
