@@ -247,6 +247,22 @@ def _slides(folder: Path) -> None:
 
 
 @app.command()
+def photo(
+    out: Annotated[Path, typer.Argument(help="Folder, in which `photo/` is made.", file_okay=False)],
+) -> None:
+    """Build the page that explains a visitor's own photograph in the browser."""
+    from ..publish.photo import build
+
+    try:
+        page = build(out)
+    except (ImportError, FileNotFoundError, RuntimeError, ValueError) as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{page}\nTo open it: python -m http.server --directory {out}")
+    typer.echo("then http://localhost:8000/photo/ in a browser")
+
+
+@app.command()
 def bench(
     name: Annotated[str, typer.Argument(help="What to measure: a module of lecturekit.benchmarks.")],
     data: Annotated[

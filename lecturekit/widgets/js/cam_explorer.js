@@ -166,7 +166,7 @@ class Explorer {
   }
 }
 
-function render({ model, el }) {
+export function render({ model, el }) {
   const explorer = new Explorer(model);
   el.append(explorer.root);
   explorer.show({});
