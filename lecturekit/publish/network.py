@@ -126,8 +126,12 @@ class _Graph:
 
     def file(self) -> bytes:
         """The graph from ``pixels`` to ``maps`` as a file, checked."""
-        pixels = self.onnx.helper.make_tensor_value_info("pixels", self.onnx.TensorProto.UINT8, ["height", "width", 3])
-        maps = self.onnx.helper.make_tensor_value_info("maps", self.onnx.TensorProto.FLOAT, [1, "classes", "rows", "columns"])
+        pixels = self.onnx.helper.make_tensor_value_info(
+            "pixels", self.onnx.TensorProto.UINT8, ["height", "width", 3]
+        )
+        maps = self.onnx.helper.make_tensor_value_info(
+            "maps", self.onnx.TensorProto.FLOAT, [1, "classes", "rows", "columns"]
+        )
         graph = self.onnx.helper.make_graph(self.nodes, "class maps", [pixels], [maps], self.numbers)
         opset = [self.onnx.helper.make_opsetid("", _OPSET)]
         whole = self.onnx.helper.make_model(graph, ir_version=_IR_VERSION, opset_imports=opset)

@@ -22,7 +22,6 @@ import matplotlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..datasets.photos import PHOTOS, photo
 from ..evidence import cam
