@@ -14,6 +14,8 @@ const FIRST = 5; // classes named above the explorer
 
 const part = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
 
+const words = (/** @type {unknown} */ error) => (error instanceof Error ? error.message : String(error));
+
 /** The network in its worker: off, loading, ready, or at work on a photograph. */
 class Network {
   constructor(page) {
@@ -30,7 +32,12 @@ class Network {
     this.page.progress(null); // the bar moves without a number while the file is unpacked
     signal.throwIfAborted();
     this.worker = new Worker(URL.createObjectURL(this.page.workerCode), { type: "module" });
-    await this.ask({ kind: "start", runtime, wasm, network }, (answer) => answer.kind === "ready");
+    try {
+      await this.ask({ kind: "start", runtime, wasm, network }, (answer) => answer.kind === "ready");
+    } catch (error) {
+      this.stop();
+      throw error;
+    }
   }
 
   /** Send a question; `take` is given each answer and says whether it was the last. */
@@ -111,8 +118,7 @@ class Page {
     try {
       await task();
     } catch (error) {
-      if (error.name === "AbortError") this.say("Stopped.");
-      else this.say(`That did not work: ${error.message}`);
+      this.say(error instanceof DOMException && error.name === "AbortError" ? "Stopped." : `That did not work: ${words(error)}`);
     }
     this.busy = false;
     part("stop").hidden = true;
@@ -234,7 +240,7 @@ class Page {
         this.mount(keptState(this.model, size));
       });
     for (const example of this.course.examples)
-      click(`example-${example.name}`, () => this.showExample(example).catch((error) => this.say(error.message)));
+      click(`example-${example.name}`, () => this.showExample(example).catch((error) => this.say(words(error))));
     this.listenToDrops();
   }
 

@@ -72,7 +72,11 @@ function inTiff(data, start) {
   return null;
 }
 
-/** The same file with the orientation taken out: browsers differ in whether they obey it, so we do it. */
+/**
+ * The same file with the orientation taken out: browsers differ in whether they obey it, so we do it.
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ * @param {{at: number, little: boolean, chunk?: number[]}} found
+ */
 function withoutOrientation(bytes, { at, little, chunk }) {
   if (chunk) return new Blob([bytes.subarray(0, chunk[0]), bytes.subarray(chunk[1])]); // a PNG's has a check sum
   const copy = bytes.slice();
