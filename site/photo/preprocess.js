@@ -151,22 +151,30 @@ function cubic(x) {
   return d < 2 ? KERNEL * (((d - 5) * d + 8) * d - 4) : 0;
 }
 
-/**
- * Which of `n` source values make each of the outputs `from` .. `from + count` of `N`, and with which weights.
- * Downwards the kernel is as wide as an output pixel's share of the source, which is what "antialias" means.
- */
-export function antialiasTaps(n, N, from, count) {
-  const scale = n / N;
-  const wide = Math.max(scale, 1);
+/** Where the kernel of one output begins in `n` source values, and its weights, which sum to 1. */
+function kernelAt(centre, wide, n) {
   const reach = 2 * wide;
-  return Array.from({ length: count }, (_, i) => {
-    const centre = scale * (from + i + 0.5);
-    const first = Math.max(Math.trunc(centre - reach + 0.5), 0);
-    const end = Math.min(Math.trunc(centre + reach + 0.5), n);
-    const raw = Array.from({ length: end - first }, (_, t) => cubic((first + t - centre + 0.5) / wide));
-    const sum = raw.reduce((a, b) => a + b, 0);
-    return { first, weights: Float64Array.from(raw, (weight) => weight / sum) };
-  });
+  const first = Math.max(Math.trunc(centre - reach + 0.5), 0);
+  const end = Math.min(Math.trunc(centre + reach + 0.5), n);
+  const weights = Array.from({ length: end - first }, (_, t) => cubic((first + t - centre + 0.5) / wide));
+  const sum = weights.reduce((a, b) => a + b, 0);
+  return { first, weights: weights.map((weight) => weight / sum) };
+}
+
+/**
+ * Which of `n` source values make each of `N` outputs, and with which weights.
+ *
+ * Downwards the kernel is as wide as an output pixel's share of the source, which is what "antialias" means. The
+ * weights are whole numbers, to be divided by 2^bits: as many bits as 16 have room for, as Pillow and torch do it.
+ */
+export function antialiasTaps(n, N) {
+  const scale = n / N;
+  const exact = Array.from({ length: N }, (_, i) => kernelAt(scale * (i + 0.5), Math.max(scale, 1), n));
+  const largest = Math.max(...exact.map(({ weights }) => Math.max(...weights)));
+  let bits = 0;
+  while (bits < 22 && Math.trunc(0.5 + largest * 2 ** (bits + 1)) < 2 ** 15) bits++;
+  const whole = (weight) => Math.trunc(weight * 2 ** bits + (weight < 0 ? -0.5 : 0.5));
+  return { bits, outputs: exact.map(({ first, weights }) => ({ first, weights: Int32Array.from(weights, whole) })) };
 }
 
 /**
@@ -179,10 +187,10 @@ export function viewOf({ width, height, rows }, size) {
   if (Math.max(width, height) > MAX_RATIO * Math.min(width, height))
     throw new Error(`the picture is ${width} × ${height}: too narrow`);
   const { W, H, left, top } = cropOf(width, height, size);
-  const across = antialiasTaps(width, W, left, size);
-  const down = antialiasTaps(height, H, top, size);
-  const start = down[0].first;
-  const end = Math.max(...down.map(({ first, weights }) => first + weights.length));
+  const across = part(antialiasTaps(width, W), left, size);
+  const down = part(antialiasTaps(height, H), top, size);
+  const start = down.outputs[0].first;
+  const end = Math.max(...down.outputs.map(({ first, weights }) => first + weights.length));
   // Across first, rounded to 8 bits, then down: the order matters where values leave 0..255.
   const narrow = new Uint8ClampedArray((end - start) * size * 3);
   for (let y0 = start; y0 < end; y0 += STRIP) {
@@ -194,34 +202,38 @@ export function viewOf({ width, height, rows }, size) {
   return resizeDown(narrow, down, start, size);
 }
 
+/** The outputs that the view needs. */
+const part = ({ bits, outputs }, from, count) => ({ bits, outputs: outputs.slice(from, from + count) });
+
 /** One RGBA row at `from` in `source`, resized to RGB at `to` in `target`. */
-function resizeRow(source, from, taps, target, to) {
-  for (let x = 0; x < taps.length; x++) {
-    const { first, weights } = taps[x];
-    let [red, green, blue] = [0, 0, 0];
+function resizeRow(source, from, { bits, outputs }, target, to) {
+  const half = 1 << (bits - 1);
+  for (let x = 0; x < outputs.length; x++) {
+    const { first, weights } = outputs[x];
+    let [red, green, blue] = [half, half, half];
     for (let t = 0, at = from + 4 * first; t < weights.length; t++, at += 4) {
       const weight = weights[t];
       red += weight * source[at];
       green += weight * source[at + 1];
       blue += weight * source[at + 2];
     }
-    target[to + 3 * x] = red;
-    target[to + 3 * x + 1] = green;
-    target[to + 3 * x + 2] = blue;
+    target[to + 3 * x] = red >> bits;
+    target[to + 3 * x + 1] = green >> bits;
+    target[to + 3 * x + 2] = blue >> bits;
   }
 }
 
-function resizeDown(narrow, taps, start, size) {
+function resizeDown(narrow, { bits, outputs }, start, size) {
   const stride = size * 3;
   const view = new Uint8ClampedArray(size * stride);
-  const row = new Float64Array(stride);
-  taps.forEach(({ first, weights }, y) => {
-    row.fill(0);
+  const row = new Int32Array(stride);
+  outputs.forEach(({ first, weights }, y) => {
+    row.fill(1 << (bits - 1));
     for (let t = 0; t < weights.length; t++) {
       const from = (first + t - start) * stride;
       for (let i = 0; i < stride; i++) row[i] += weights[t] * narrow[from + i];
     }
-    view.set(row, y * stride);
+    for (let i = 0; i < stride; i++) view[y * stride + i] = row[i] >> bits;
   });
   return view;
 }
