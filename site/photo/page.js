@@ -87,6 +87,7 @@ class Page {
   }
 
   async begin() {
+    part("camera-button").hidden = !navigator.maxTouchPoints; // elsewhere it would only open the files
     const lacks = missing();
     if (lacks.length) {
       part("unable").hidden = false;
@@ -148,7 +149,7 @@ class Page {
         if (views.size === 1) this.show(views, "Your photograph");
         part(`size-${explained.size}`).disabled = false;
       });
-      this.say(`Done. ${this.sentence()}`);
+      this.say("Done. The answer stands below.");
     }
   }
 
@@ -171,7 +172,7 @@ class Page {
     part("result-title").textContent = title;
     part("result").hidden = false;
     this.mount({ class_index: this.order()[0] });
-    part("result").scrollIntoView({ block: "nearest" });
+    part("result").scrollIntoView();
   }
 
   get shown() {
@@ -207,7 +208,7 @@ class Page {
       views.set(stored.size, storedExample(buffer, stored, picture, this.course.categories.length));
     }
     this.show(views, example.title);
-    this.say(`${example.title}. ${this.sentence()}`);
+    this.say("The example stands below.");
   }
 
   listen() {
