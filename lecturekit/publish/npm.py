@@ -16,7 +16,11 @@ import platformdirs
 from ..kit.checks import choice
 
 #: What pages are built with.
-VERSIONS = {"reveal.js": "5.2.1", "mathjax": "3.2.2"}
+VERSIONS = {"reveal.js": "5.2.1", "mathjax": "3.2.2", "onnxruntime-web": "1.30.0"}
+#: Of a package that is many times larger than what is used of it, the files that are kept.
+_KEPT = {
+    "onnxruntime-web": ("dist/ort.wasm.bundle.min.mjs", "dist/ort-wasm-simd-threaded.wasm", "package.json")
+}
 
 
 def package(name: str) -> Path:
@@ -48,5 +52,6 @@ def _fetch(name: str, folder: Path) -> None:
         if done.returncode:
             raise RuntimeError(f"npm could not fetch {name}:\n{done.stderr.strip()}")
         with tarfile.open(Path(beside, done.stdout.split()[-1])) as archive:
-            archive.extractall(beside, filter="data")
+            members = [archive.getmember(f"package/{path}") for path in _KEPT.get(name, ())]
+            archive.extractall(beside, members or None, filter="data")
         Path(beside, "package").rename(folder)

@@ -11,9 +11,6 @@ import hashlib
 import html
 import json
 import shutil
-import subprocess
-import tarfile
-import tempfile
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -27,18 +24,15 @@ from ..datasets.photos import PHOTOS, photo
 from ..evidence import cam
 from ..kit.images import encoded
 from ..kit.javascript import joined
-from ..kit.storage import ROOT, data_dir, write_atomic
+from ..kit.storage import ROOT, write_atomic
 from ..models import Classifier, load_classifier
 from ..widgets.cam_explorer import COLOURS
+from . import npm
 from .network import class_map_network
 
 SOURCES = ROOT / "site" / "photo"
-#: The runtime in the browser: version of the npm package, and of the files taken from it their SHA-256.
-RUNTIME = "1.30.0"
-RUNTIME_FILES = {
-    "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
-    "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
-}
+#: What runs the network in the browser.
+RUNTIME = "onnxruntime-web"
 #: Sides of the network's input, and of the maps.
 VIEWS = {224: 7, 448: 14}
 #: What a visitor without WebAssembly sees: photographs that may be passed on.
@@ -57,10 +51,9 @@ def build(out: str | Path, home: str | None = None) -> Path:
         ``out/photo/index.html``. It works from any file server, not when it is opened as a file.
 
     Raises:
-        FileNotFoundError: there are no sources (an installed copy has none), or there is no npm, with which
-            the runtime is fetched the first time.
+        FileNotFoundError: there are no sources; an installed copy has none.
         ImportError: onnx is not installed (the extra ``export``).
-        RuntimeError: npm could not fetch the runtime, or brought another than this page was written for.
+        RuntimeError: npm is missing or could not fetch the runtime, which it does the first time.
         ValueError: `out` is where the sources lie.
     """
     if not SOURCES.is_dir():
@@ -68,12 +61,12 @@ def build(out: str | Path, home: str | None = None) -> Path:
     folder = Path(out) / "photo"
     if folder.resolve() == SOURCES:
         raise ValueError(f"out must be another folder than {SOURCES.parent}, where the sources lie")
-    runtime = runtime_files(data_dir() / "runtime")
+    runtime = npm.package(RUNTIME) / "dist"
     model = load_classifier(device="cpu")
     shutil.rmtree(folder / "files", ignore_errors=True)  # of an earlier build
     large = {
-        "runtime": runtime["ort.wasm.bundle.min.mjs"],
-        "wasm": runtime["ort-wasm-simd-threaded.wasm"],
+        "runtime": (runtime / "ort.wasm.bundle.min.mjs").read_bytes(),
+        "wasm": (runtime / "ort-wasm-simd-threaded.wasm").read_bytes(),
         "network": class_map_network(model, _BITS),
     }
     files = [_write_packed(folder, name, content) for name, content in large.items()]
@@ -92,52 +85,12 @@ def build(out: str | Path, home: str | None = None) -> Path:
     words = {
         "megabytes": f"{sum(file['bytes'] for file in files) / 1e6:.1f}",
         "kilobits": f"{_BITS}-bit",
-        "runtime": RUNTIME,
+        "runtime": npm.VERSIONS[RUNTIME],
         "home": "" if home is None else f'<p><a href="{html.escape(home)}">From Class to Pixels</a></p>',
         "examples": "\n".join(map(_example_button, examples)),
     }
     page = Template((SOURCES / "index.html").read_text("utf-8")).substitute(words)
     return write_atomic(folder / "index.html", page)
-
-
-def runtime_files(store: Path) -> dict[str, bytes]:
-    """The runtime's files by name: those in `store`, else from the npm package, which are then stored.
-
-    Args:
-        store: folder in which they are kept for the next time.
-
-    Raises:
-        FileNotFoundError: they are not there, and there is no npm.
-        RuntimeError: npm failed, or the files are not those that were tested.
-    """
-    folder = store / f"onnxruntime-web-{RUNTIME}"
-    if not all(_is_ours(folder / name) for name in RUNTIME_FILES):
-        _fetch_runtime(folder)
-    return {name: (folder / name).read_bytes() for name in RUNTIME_FILES}
-
-
-def _is_ours(path: Path) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == RUNTIME_FILES[path.name]
-
-
-def _fetch_runtime(folder: Path) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise FileNotFoundError("the page's runtime comes by npm, which is missing: install Node 20 or later")
-    package = f"onnxruntime-web@{RUNTIME}"
-    with tempfile.TemporaryDirectory() as place:
-        command = [npm, "pack", package, "--silent", "--prefer-offline", "--pack-destination", place]
-        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
-        archives = list(Path(place).glob("*.tgz"))
-        if done.returncode or not archives:
-            raise RuntimeError(f"npm could not fetch {package}: {done.stderr.strip() or 'it says nothing'}")
-        with tarfile.open(archives[0]) as archive:
-            for name in RUNTIME_FILES:
-                member = archive.extractfile(f"package/dist/{name}")
-                assert member is not None
-                write_atomic(folder / name, member.read())
-    if wrong := [name for name in RUNTIME_FILES if not _is_ours(folder / name)]:
-        raise RuntimeError(f"{', '.join(wrong)} of {package} is not the file that this page was tested with")
 
 
 def _write_packed(folder: Path, name: str, content: bytes) -> dict[str, Any]:

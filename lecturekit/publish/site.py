@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.util
 import re
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 import nbformat
 
 from ..kit.storage import ROOT
-from . import frames, inspection, pages, reference, teach
+from . import frames, inspection, pages, photo, reference, teach
 
 #: What of ``site/`` is not for Sphinx.
 _NO_SOURCES = ("_build", "live", "photo", "__pycache__")
@@ -208,3 +207,11 @@ def _not_needed(folder: str, names: list[str]) -> set[str]:
         if name == "all-packages.js"
         or not any(part.startswith(path) or path.startswith(part) for part in _MATHJAX)
     }
+
+
+def _photo(built: Path) -> None:
+    """The page for a visitor's own photograph."""
+    try:
+        photo.build(built, home="../index.html")
+    except (ImportError, RuntimeError) as error:
+        raise Faulty(f"the photograph page: {error}") from error

@@ -1,4 +1,6 @@
-// From the network's maps to the CAM explorer: the small model object that stands in for Python on this page.
+// From the network's maps to the CAM explorer, whose model stands in for Python on this page.
+
+import { Model } from "../live/model.js";
 
 /**
  * What the explorer shows of one picture at one size.
@@ -17,34 +19,20 @@ export function logitsOf({ maps, h, w }, bias) {
 }
 
 /**
- * A model as the widgets know it: get, set, on, off, save_changes.
+ * The explorer's model.
  * @param {Explained} explained
  * @param {Course} course
  * @param {Object<string, any>} state what the reader has chosen
  */
 export function explorerModel(explained, course, state) {
   const { size, h, w, view, maps } = explained;
-  const values = {
+  return new Model({
     class_index: 0, threshold: 0.2, opacity: 0.5, upsampling: "bilinear", signed: false,
     colour: course.colours[0][0], pixel: null, compare_index: null, layer: "class map", ...state,
     _size: [size, size], _image: view, _categories: course.categories, _layers: [["class map", h, w]],
     _maps: maps, _logits: logitsOf(explained, course.bias), _bias: Float32Array.from(course.bias),
     _colours: course.colours, _tables: fromBase64(course.tables),
-  };
-  const listeners = {};
-  return {
-    get: (name) => values[name],
-    set: (name, value) => {
-      const changed = values[name] !== value;
-      values[name] = value;
-      if (changed) for (const listener of [...(listeners[`change:${name}`] ?? [])]) listener();
-    },
-    on: (event, listener) => (listeners[event] ??= []).push(listener),
-    off: (event, listener) => {
-      listeners[event] = (listeners[event] ?? []).filter((other) => other !== listener);
-    },
-    save_changes: () => {},
-  };
+  });
 }
 
 const KEPT = ["class_index", "threshold", "opacity", "upsampling", "signed", "colour", "compare_index"];

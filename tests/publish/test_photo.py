@@ -11,60 +11,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from lecturekit.publish import npm
 from lecturekit.publish import photo as page
 
-
-@pytest.fixture
-def fake_npm(monkeypatch):
-    """``fake_npm(files)``: npm that packs these files."""
-
-    def make(files):
-        def run(command, **options):
-            place = Path(command[command.index("--pack-destination") + 1])
-            with tarfile.open(place / "package.tgz", "w:gz") as archive:
-                for name, content in files.items():
-                    info = tarfile.TarInfo(f"package/dist/{name}")
-                    info.size = len(content)
-                    archive.addfile(info, io.BytesIO(content))
-            return subprocess.CompletedProcess(command, 0, "", "")
-
-        monkeypatch.setattr(page.shutil, "which", lambda name: name)
-        monkeypatch.setattr(page.subprocess, "run", run)
-
-    return make
+FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 
 
 def test_without_npm_the_message_says_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setattr(page.shutil, "which", lambda name: None)
-    with pytest.raises(FileNotFoundError, match="install Node 20"):
-        page.runtime_files(tmp_path)
+    monkeypatch.setattr(npm.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path))
+    monkeypatch.setattr(npm.shutil, "which", lambda name: None)
+    with pytest.raises(RuntimeError, match="npm is missing, which fetches onnxruntime-web"):
+        page.build(tmp_path)
+    assert not (tmp_path / "photo").exists()
 
 
-def test_another_runtime_than_the_tested_one_is_refused(fake_npm, tmp_path):
-    fake_npm(dict.fromkeys(page.RUNTIME_FILES, b"something else"))
-    with pytest.raises(RuntimeError, match="not the file that this page was tested with"):
-        page.runtime_files(tmp_path)
+def test_of_the_runtime_only_what_is_used_is_kept(monkeypatch, tmp_path):
+    def run(command, cwd, **options):
+        with tarfile.open(Path(cwd) / "package.tgz", "w:gz") as archive:
+            for name in ("package.json", *(f"dist/{file}" for file in (*FILES, "ort.all.js"))):
+                info = tarfile.TarInfo(f"package/{name}")
+                info.size = len(name)
+                archive.addfile(info, io.BytesIO(name.encode()))
+        return subprocess.CompletedProcess(command, 0, "package.tgz\n", "")
 
-
-def test_npm_that_fails_is_quoted(monkeypatch, tmp_path):
-    monkeypatch.setattr(page.shutil, "which", lambda name: name)
-    monkeypatch.setattr(
-        page.subprocess,
-        "run",
-        lambda command, **_: subprocess.CompletedProcess(command, 1, "", "no such host"),
-    )
-    with pytest.raises(RuntimeError, match="no such host"):
-        page.runtime_files(tmp_path)
-
-
-def test_the_runtime_is_fetched_once(monkeypatch, fake_npm, tmp_path):
-    contents = {name: name.encode() for name in page.RUNTIME_FILES}
-    sums = {name: page.hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    monkeypatch.setattr(page, "RUNTIME_FILES", sums)
-    fake_npm(contents)
-    assert page.runtime_files(tmp_path) == contents
-    monkeypatch.setattr(page.shutil, "which", lambda name: None)
-    assert page.runtime_files(tmp_path) == contents
+    monkeypatch.setattr(npm.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path))
+    monkeypatch.setattr(npm.shutil, "which", lambda name: name)
+    monkeypatch.setattr(npm.subprocess, "run", run)
+    folder = npm.package(page.RUNTIME)
+    assert sorted(path.name for path in (folder / "dist").iterdir()) == sorted(FILES)
 
 
 def test_the_sources_are_not_overwritten():
