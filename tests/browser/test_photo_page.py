@@ -15,7 +15,7 @@ import skimage.data
 import torch
 from PIL import Image
 from playwright.sync_api import expect
-from support import VOC
+from support import ROOT, VOC
 
 from lecturekit.datasets.photos import load_photo, photo
 from lecturekit.evidence import cam
@@ -23,6 +23,7 @@ from lecturekit.evidence.maps import box_from_map, upsample
 from lecturekit.kit.images import encoded
 from lecturekit.models import load_classifier
 from lecturekit.publish import photo as publish
+from lecturekit.publish import site
 
 pytestmark = pytest.mark.browser
 
@@ -155,7 +156,9 @@ class _Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The built page's folder."""
+    """The folder that holds the built page: the whole site where there is one of the present sources."""
+    if site.is_fresh(ROOT / "site" / "_build"):
+        return ROOT / "site" / "_build"
     if shutil.which("npm") is None and not os.environ.get("CI"):
         pytest.skip("no npm here, which brings the runtime of the page")
     return publish.build(tmp_path_factory.mktemp("site"), home="../index.html").parents[1]
