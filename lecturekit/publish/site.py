@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import re
 import shutil
@@ -68,11 +69,9 @@ def build(out: Path, photo: bool = True) -> str:
 
 def _photo_page(built: Path) -> str:
     """Build the page for a visitor's own photograph; gives why that could not be done, or ""."""
-    if importlib.util.find_spec("lecturekit.publish.photo") is None:
-        return "this edition has none"
     try:
-        importlib.import_module("lecturekit.publish.photo").build(built, home="../index.html")
-    except (FileNotFoundError, RuntimeError) as error:
+        photo.build(built, home="../index.html")
+    except (ImportError, FileNotFoundError, RuntimeError) as error:
         shutil.rmtree(built / "photo", ignore_errors=True)
         return str(error)
     return ""
@@ -207,11 +206,3 @@ def _not_needed(folder: str, names: list[str]) -> set[str]:
         if name == "all-packages.js"
         or not any(part.startswith(path) or path.startswith(part) for part in _MATHJAX)
     }
-
-
-def _photo(built: Path) -> None:
-    """The page for a visitor's own photograph."""
-    try:
-        photo.build(built, home="../index.html")
-    except (ImportError, RuntimeError) as error:
-        raise Faulty(f"the photograph page: {error}") from error

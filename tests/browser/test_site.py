@@ -3,9 +3,7 @@
 import functools
 import http.server
 import json
-import os
 import re
-import shutil
 import threading
 
 import numpy as np
@@ -37,9 +35,6 @@ def built():
     with FileLock(ROOT / "site" / ".lock"):
         if not publisher.is_fresh(folder):
             publisher.build(folder, photo=False)
-            if shutil.which("npm") is None and not os.environ.get("CI"):
-                pytest.skip("no npm here, which brings the runtime of the photograph page")
-            publisher.build(folder)
     return folder
 
 
