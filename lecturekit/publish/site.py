@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -18,7 +21,7 @@ from ..kit.storage import ROOT
 from . import frames, inspection, pages, photo, reference, teach
 
 #: What of ``site/`` is not for Sphinx.
-_NO_SOURCES = ("_build", "live", "photo", "__pycache__")
+_NO_SOURCES = ("_build", "live", "photo", ".lock", "__pycache__")
 #: The file that says which sources a site was made from, and the sources.
 _SOURCES = ".made-from"
 _MADE_FROM = {
@@ -55,7 +58,8 @@ def build(out: Path, photo: bool = True) -> str:
     with tempfile.TemporaryDirectory() as made:
         source, built = Path(made, "source"), Path(made, "built")
         missing = _photo_page(built) if photo else ""
-        gather(source, photo=(built / "photo").is_dir())
+        with _nobody(Path(made, "data")):
+            gather(source, photo=(built / "photo").is_dir())
         _sphinx(source, built)
         shutil.copytree(_mathjax(), built / "_static" / "mathjax", ignore=_not_needed)
         _amend(built)
@@ -65,6 +69,19 @@ def build(out: Path, photo: bool = True) -> str:
         raise Faulty("\n".join(found))
     (out / _SOURCES).write_text(digest(), encoding="ascii")
     return missing
+
+
+@contextmanager
+def _nobody(data: Path) -> Iterator[None]:
+    """Inside, the course knows nothing of a reader, whose own results would choose the recalled questions."""
+    before = os.environ.get("LECTUREKIT_DATA")
+    os.environ["LECTUREKIT_DATA"] = str(data)
+    try:
+        yield
+    finally:
+        os.environ.pop("LECTUREKIT_DATA")
+        if before is not None:
+            os.environ["LECTUREKIT_DATA"] = before
 
 
 def _photo_page(built: Path) -> str:
@@ -104,9 +121,7 @@ def gather(source: Path, photo: bool = False) -> None:
         source: the folder; made here.
         photo: whether to link to the page for a visitor's own photograph.
     """
-    shutil.copytree(
-        ROOT / "site", source, ignore=shutil.ignore_patterns("_build", "photo", "live", "__pycache__")
-    )
+    shutil.copytree(ROOT / "site", source, ignore=shutil.ignore_patterns(*_NO_SOURCES))
     static = source / "static"
     frames.write_code(static)
     (source / "notebooks").mkdir()
