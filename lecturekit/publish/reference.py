@@ -6,9 +6,14 @@ import pkgutil
 
 import lecturekit
 
+#: Rooms in which each module has a page of its own; the others are one page.
+_BY_MODULE = ("learning", "pixels")
+#: Modules whose constants are tables, which a page need not repeat.
+_TABLES = ("lecturekit.labels.costs",)
+
 
 def pages() -> dict[str, str]:
-    """The text of every page: modules, the rooms that list them, ``index`` that lists the rooms.
+    """The text of every page: of the rooms or their modules, and ``index`` that lists the rooms.
 
     Returns:
         reStructuredText by the page's name.
@@ -18,11 +23,13 @@ def pages() -> dict[str, str]:
         parts = module.name.split(".")
         if not any(part.startswith("_") for part in parts):
             rooms.setdefault(parts[1], []).append(module.name)
-    text = {"index": _title("API reference") + _listed(sorted(rooms))}
-    for room, names in rooms.items():
-        inside = [name for name in names if name != f"lecturekit.{room}"]
-        text[room] = _module(f"lecturekit.{room}") + (_listed(inside) if inside else "")
-        text |= {name: _module(name) for name in inside}
+    text = {"index": _title("API reference", "=") + _listed(sorted(rooms))}
+    for room, (first, *inside) in rooms.items():
+        if room in _BY_MODULE:
+            text[room] = _module(first, "=") + _listed(inside)
+            text |= {name: _module(name, "=") for name in inside}
+        else:
+            text[room] = _module(first, "=") + "\n".join(_module(name, "-") for name in inside)
     return text
 
 
@@ -30,9 +37,10 @@ def _listed(names: list[str]) -> str:
     return "\n.. toctree::\n   :maxdepth: 1\n\n" + "".join(f"   {name}\n" for name in names)
 
 
-def _title(text: str) -> str:
-    return f"{text}\n{'=' * len(text)}\n"
+def _title(text: str, underline: str) -> str:
+    return f"{text}\n{underline * len(text)}\n"
 
 
-def _module(name: str) -> str:
-    return f"{_title(name)}\n.. automodule:: {name}\n   :members:\n   :ignore-module-all:\n"
+def _module(name: str, underline: str) -> str:
+    options = "   :members:\n   :ignore-module-all:\n" + "   :no-value:\n" * (name in _TABLES)
+    return f"{_title(name, underline)}\n.. automodule:: {name}\n{options}\n"

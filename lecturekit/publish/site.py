@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,8 +30,8 @@ _MADE_FROM = {
     "notebooks": {".ipynb"},
     "site": {".py", ".md", ".css", ".js", ".svg", ".html", ".json", ".bin", ".png", ".webp"},
 }
-#: Parts of MathJax that a page fetches: the program, fonts, and what a formula may ask for by name.
-_MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
+#: Parts of MathJax that a page fetches: the program with what AMS wrote for formulas, and the fonts.
+_MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2")
 
 
 class Faulty(Exception):
@@ -72,7 +72,7 @@ def build(out: Path, photo: bool = True) -> str:
 
 
 @contextmanager
-def _nobody(data: Path) -> Iterator[None]:
+def _nobody(data: Path) -> Generator[None]:
     """Inside, the course knows nothing of a reader, whose own results would choose the recalled questions."""
     before = os.environ.get("LECTUREKIT_DATA")
     os.environ["LECTUREKIT_DATA"] = str(data)
@@ -193,8 +193,9 @@ def _amend(built: Path) -> None:
         for wrong, right in _AMENDED:
             text = wrong.sub(right, text)
         page.write_text(text, encoding="utf-8")
-    for path in [*built.rglob("*.map"), *built.rglob("fontawesome.js*")]:
-        path.unlink()
+    for pattern in ("*.map", "fontawesome.js*", "*webpack-macros.html"):
+        for path in built.rglob(pattern):
+            path.unlink()
     for folder in ("locales", "vendor/fontawesome"):
         shutil.rmtree(built / "_static" / folder, ignore_errors=True)
 
@@ -218,6 +219,5 @@ def _not_needed(folder: str, names: list[str]) -> set[str]:
     return {
         name
         for name, path in inside.items()
-        if name == "all-packages.js"
-        or not any(part.startswith(path) or path.startswith(part) for part in _MATHJAX)
+        if not any(part.startswith(path) or path.startswith(part) for part in _MATHJAX)
     }

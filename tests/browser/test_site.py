@@ -65,7 +65,7 @@ def test_every_notebook_and_document_has_a_page(built):
     assert [path.stem for path in sorted((built / "notebooks").glob("*.html"))] == NOTEBOOKS
     assert (built / "docs" / "glossary.html").is_file()
     assert (built / "docs" / "benchmarks.html").is_file()
-    assert (built / "reference" / "lecturekit.evidence.maps.html").is_file()
+    assert (built / "reference" / "lecturekit.pixels.crf.html").is_file()
     assert (built / "docs" / "teach" / "index.html").is_file()
 
 
