@@ -44,7 +44,7 @@ import numpy as np
 from lecturekit.widgets.annotator import Annotator
 _canvas = Annotator(np.zeros((100, 200, 3), np.uint8), ["thing"], key="load-test", kinds=["point"])
 for _k in range({first}, {first} + {count}):
-    _point = {{"id": f"p{{_k}}", "kind": "point", "class_index": 0, "points": [[float(_k), {row}.25]]}}
+    _point = {{"id": f"p{{_k}}", "kind": "point", "class_index": 1, "points": [[float(_k), {row}.25]]}}
     _canvas.labels = [*_canvas.labels, _point | {{"milliseconds": 400}}]
 print("labels:", len(_canvas.labels))
 """
@@ -334,7 +334,7 @@ c.Authenticator.allowed_users = set(about["users"])
 c.JupyterHub.services = [{{"name": "load-test", "api_token": about["token"]}}]
 c.JupyterHub.load_roles = [{{
     "name": "load-test", "services": ["load-test"],
-    "scopes": ["admin:users", "admin:servers", "access:servers", "tokens"],
+    "scopes": ["admin:users", "admin:servers", "access:servers", "tokens", "read:hub"],
 }}]
 c.ConfigurableHTTPProxy.command = [about["proxy"]]
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{{about['ports'][1]}}"
