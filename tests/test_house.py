@@ -16,7 +16,7 @@ FLOORS = [
     {"learning"},
     {"labs"},
     {"widgets", "exercises", "benchmarks"},
-    {"publish"},
+    {"publish", "reproduce"},
     {"upkeep"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -276,7 +276,7 @@ class _Run:
         small = val.shrunk(self.label_side)
         probabilities = student.probabilities(self.features[1], sizes=small.sizes)
         for image, each, size in zip(small.images, probabilities, val.sizes, strict=True):
-            yield resized(_refined(each, image), size)
+            yield resized(refined_answer(each, image), size)
 
     def relabel(self, labels: list[NDArray[np.uint8]], student: Student | None) -> list[NDArray[np.uint8]]:
         """The labels of the next round: what a student says of the training pictures, mended."""
@@ -350,6 +350,7 @@ def class_ious(counts: NDArray) -> NDArray[np.float64]:
 
 
 def picture_counts(labels: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
+    """Pixels of each class that are right, named and true, ``(3, classes)``; void left out."""
     """Pixels of each class that are right, named and true, ``(3, classes)``; void is left out.
 
     Args:
@@ -363,7 +364,7 @@ def picture_counts(labels: NDArray[np.uint8], truth: NDArray[np.uint8], classes:
     return np.stack([np.bincount(part, minlength=classes)[:classes] for part in parts])
 
 
-def _refined(probabilities: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def refined_answer(probabilities: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The classes after a CRF; those that are nowhere likely are left out of it."""
     likely = np.flatnonzero(probabilities.max((1, 2)) >= min(0.2, probabilities.max()))
     kept = probabilities[likely]

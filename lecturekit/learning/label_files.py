@@ -9,15 +9,17 @@ when a process or a machine goes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from ..datasets.voc import VOC
+from ..datasets.voc import VOC, read_mask
 from ..kit.checks import whole
 from ..kit.files import read_json
 from ..kit.parallel import Outcome, mapped, one_thread
@@ -33,6 +35,63 @@ SETTINGS = "labels.json"
 Boxed = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 #: How often a cluster tries a task again whose worker died.
 RETRIES = 3
+
+
+class _Read(Sequence):
+    """Arrays that are read when they are asked for."""
+
+    def __getitem__(self, index: Any) -> Any:
+        """One array, or a list of several."""
+        which = range(len(self))[index]
+        return self.read(which) if isinstance(which, int) else [self.read(k) for k in which]
+
+    def read(self, number: int) -> NDArray[np.uint8]:
+        raise NotImplementedError
+
+
+class ReadImages(_Read):
+    """Photographs that are read when they are asked for, as `Pictures` and `finetune` take them.
+
+    Args:
+        voc: the folder and its list.
+        numbers: of the photographs, on that list; None: all.
+    """
+
+    def __init__(self, voc: VOC, numbers: Sequence[int] | None = None):
+        self.voc = voc
+        self.numbers = list(range(len(voc))) if numbers is None else list(numbers)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def read(self, number: int) -> NDArray[np.uint8]:
+        """uint8 RGB ``(H, W, 3)``."""
+        return self.voc.image(self.numbers[number])
+
+    @cached_property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Height and width of each, from the heads of the files."""
+        return [self.voc.size(k) for k in self.numbers]
+
+
+class ReadLabels(_Read):
+    """Label maps that are read when they are asked for.
+
+    Args:
+        folder: of PNGs.
+        names: of the pictures, without an ending.
+    """
+
+    def __init__(self, folder: str | Path, names: Sequence[str]):
+        self.folder = Path(folder)
+        self.names = list(names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, number: int) -> NDArray[np.uint8]:
+        """uint8 ``(H, W)``."""
+        return read_mask(self.folder / f"{self.names[number]}.png")
 
 
 @dataclass(frozen=True)
@@ -127,6 +186,7 @@ def write_label_files(
     folder: str | Path,
     *,
     side: int | None = None,
+    most: int | None = None,
     workers: int = 0,
     dask: str | None = None,
     progress: bool = False,
@@ -142,6 +202,7 @@ def write_label_files(
         split: a list in ImageSets/Segmentation.
         folder: where the labels go. It must be new, empty, or hold labels of the same recipe, side and code.
         side: as in `first_labels`.
+        most: the first so many pictures of the list alone; None: all.
         workers: 0 to work here; else so many processes on this machine, of one thread each.
         dask: address of a scheduler, such as ``"tcp://head:8786"``: its workers make the labels. They must
             see both folders under the same names, and have this version of the package.
@@ -160,6 +221,8 @@ def write_label_files(
         whole("side", side, 1)
     root, folder = Path(root).expanduser().resolve(), Path(folder).expanduser().resolve()
     count = len(VOC(root, split))
+    if most is not None:
+        count = min(count, whole("most", most, 1))
     _claim(folder, {"recipe": recipe, "side": side, "code": f"{VERSION}-{SOURCE}"})
     tasks = [
         LabelTask(recipe, str(root), split, tuple(range(k, min(k + BATCH, count))), str(folder), side)

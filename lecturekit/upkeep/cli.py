@@ -151,6 +151,42 @@ def fetch(
 
 
 @app.command()
+def reproduce(
+    experiment: Annotated[str, typer.Argument(help="simple-does-it.")],
+    data: Annotated[Path, typer.Option(help="Folder in VOC's layout.")],
+    out: Annotated[Path, typer.Option(help="Where every step leaves what it made.")],
+    quick: Annotated[bool, typer.Option("--quick", help="A few pictures: does everything run?")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Steps, disk, core- and GPU-hours; nothing is started.")
+    ] = False,
+    weights: Annotated[str | None, typer.Option(help="ImageNet's, a file; or hub.")] = None,
+    network: Annotated[str | None, typer.Option(help="In place of the paper's.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that make labels.")] = 0,
+    dask: Annotated[str | None, typer.Option(help="Scheduler of a cluster that makes labels.")] = None,
+    devices: Annotated[int, typer.Option(help="To train on, a machine.")] = 1,
+    num_nodes: Annotated[int, typer.Option(help="Machines to train on.")] = 1,
+    accumulate: Annotated[int, typer.Option(help="Parts of a step, where memory is short.")] = 1,
+    loaders: Annotated[int, typer.Option(help="Processes a device that read pictures.")] = 0,
+    tflops: Annotated[float, typer.Option(help="Speed of a GPU, for the dry run.")] = 20.0,
+) -> None:
+    """Run a paper's experiment, or what is left of it, and print its table beside the paper's."""
+    from .. import reproduce as room
+
+    spread = {"devices": devices, "num_nodes": num_nodes, "accumulate": accumulate, "workers": loaders}
+    settings = spread | {k: v for k, v in (("weights", weights), ("network", network)) if v is not None}
+    try:
+        if dry_run:
+            text = room.budget(room.planned(experiment, data, out, quick, settings), tflops)
+        else:
+            text = room.reproduce(
+                experiment, data, out, settings, quick=quick, workers=workers, dask=dask, progress=True
+            )
+    except (ImportError, OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(text)
+
+
+@app.command()
 def labels(
     recipe: Annotated[str, typer.Argument(help="How: naive, box_inner, grabcut, grabcut_plus, mcg, ...")],
     data: Annotated[Path, typer.Option(help="Folder in VOC's layout.")],
@@ -163,9 +199,10 @@ def labels(
     """Make labels of boxes for many pictures, on all cores or on a cluster; a second run goes on."""
     from ..learning.label_files import write_label_files
 
-    options = {"side": side, "workers": workers, "dask": dask}
     try:
-        report = write_label_files(recipe, data, split, out, progress=True, **options)
+        report = write_label_files(
+            recipe, data, split, out, side=side, workers=workers, dask=dask, progress=True
+        )
     except (ImportError, OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(str(report))

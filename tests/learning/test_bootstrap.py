@@ -452,7 +452,7 @@ def test_a_crf_at_test_changes_answers_and_not_students(few):
     p = np.full((4, 24, 24), 0.05, np.float32)
     p[0], p[2] = 0.6, 0.3
     p[0, :, 9:], p[2, :, 9:] = 0.3, 0.6  # three columns too many
-    answer = loop._refined(p, image)
+    answer = loop.refined_answer(p, image)
     assert (answer[:, 12:] == 2).all()
     assert (answer[:, :12] == 0).mean() > 0.9
 

@@ -1,0 +1,150 @@
+"""What labels from boxes cost: processor time a picture, and what more processes gain."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from ..datasets.voc import VOC
+from ..kit.parallel import THREADS, mapped, one_thread
+from ..learning.data import BoxAnnotations
+from ..learning.label_files import write_label_files
+from ..learning.recipes import BATCH, RECIPES, first_labels
+from ..learning.tricks import View, crf_boundaries
+from . import _results
+
+#: Height and width of most of VOC's photographs, one way or the other.
+SIZE = (375, 500)
+#: Recipes that make labels of each picture by itself.
+MAKERS = tuple(name for name, recipe in RECIPES.items() if name != "full" and not recipe.looks)
+#: Whose pictures are counted: VOC 2012 with the masks of Hariharan et al., COCO 2017, and one to plan with.
+SETS = {"VOC trainaug": 10_582, "COCO train": 118_000, "a million": 1_000_000}
+CRF = "CRF between rounds"
+
+
+def run(data: str | Path, seeds: int = 1, quick: bool = False) -> str:
+    """Table of processor seconds a picture of 500 x 375 by one thread, and core-hours for whole data sets.
+
+    The speed-up is that of two workers over one for GrabCut+, both from start to end, with the start of the
+    processes and without it. It means something on a machine that does nothing else.
+
+    Args:
+        data: folder in VOC's layout.
+        seeds: how many times `BATCH` pictures a label maker.
+        quick: 4 pictures of a quarter of the size, and no speed-up: a look at the table.
+    """
+    one_thread()
+    count = 4 if quick else BATCH * seeds
+    some = _annotations(VOC(data, "train"), count)
+    if quick:
+        some = some.shrunk(125)
+    rows = [_row(name, some) for name in tqdm(MAKERS, desc="label makers", leave=False)]
+    rows.append(_crf_row(some))
+    settings: dict[str, Any] = {"pictures": len(some), "size": SIZE, "threads": 1}
+    if not quick:
+        settings |= _speed_up(data)
+        _results.save("labels", rows, settings)
+    return "\n".join(_table(rows, settings))
+
+
+def core_hours(seconds: float, pictures: int) -> float:
+    """Hours of one core for so many pictures.
+
+    Args:
+        seconds: a picture.
+        pictures: how many.
+    """
+    return seconds * pictures / 3600
+
+
+def _annotations(voc: VOC, count: int) -> BoxAnnotations:
+    """The first pictures of the wanted size, lying or standing."""
+    parts: list[tuple] = []
+    for k in range(len(voc)):
+        if sorted(voc.size(k)) == sorted(SIZE):
+            parts.append((voc.image(k), *voc.objects(k)))
+        if len(parts) == count:
+            break
+    return BoxAnnotations(*zip(*parts, strict=True))
+
+
+def _row(name: str, some: BoxAnnotations) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        first_labels(name, some.part(slice(2)), cache=False)  # whatever is loaded on first use
+        start = time.process_time()
+        first_labels(name, some, cache=False)
+    return {
+        "maker": RECIPES[name].title,
+        "recipe": name,
+        "seconds": (time.process_time() - start) / len(some),
+    }
+
+
+def _crf_row(some: BoxAnnotations, classes: int = 21) -> dict[str, Any]:
+    """The dearest trick between rounds, on filled boxes."""
+    labels = first_labels("naive", some, cache=False)
+    seconds = 0.0
+    for k, (image, boxes, numbers) in enumerate(zip(some.images, some.boxes, some.classes, strict=True)):
+        flat = np.full((classes, *labels[k].shape), 1 / classes, np.float32)
+        view = View(image, np.asarray(boxes, np.int64), numbers, labels[k], flat)
+        start = time.process_time()
+        crf_boundaries(labels[k], view)
+        seconds += time.process_time() - start
+    return {"maker": CRF, "recipe": None, "seconds": seconds / len(some)}
+
+
+def _speed_up(data: str | Path, recipe: str = "grabcut_plus") -> dict[str, Any]:
+    """Seconds by the wall clock of one and of two workers for four parts, and of starting them."""
+    found: dict[str, Any] = {"cores": os.cpu_count()}
+    root, pictures = Path(data), 4 * BATCH
+    with tempfile.TemporaryDirectory() as folder:
+        layout = Path(folder) / "voc"
+        (layout / "ImageSets" / "Segmentation").mkdir(parents=True)
+        for part in ("JPEGImages", "SegmentationClass", "Annotations"):
+            (layout / part).symlink_to((root / part).resolve())
+        names = VOC(data, "train").names[:pictures]
+        (layout / "ImageSets" / "Segmentation" / "some.txt").write_text("\n".join(names))
+        for workers in (1, 2):
+            start = time.perf_counter()
+            list(mapped(_loaded, range(workers), workers))
+            started = time.perf_counter()
+            write_label_files(recipe, layout, "some", Path(folder) / str(workers), workers=workers)
+            found[f"workers_{workers}"] = time.perf_counter() - started
+            found[f"start_{workers}"] = started - start
+    found["speed_up"] = found["workers_1"] / found["workers_2"]
+    return found | {"speed_up_pictures": pictures, "speed_up_recipe": recipe}
+
+
+def _loaded(number: int) -> int:
+    """What a worker loads before its first picture."""
+    return len(RECIPES) + number
+
+
+def _table(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{settings['pictures']} pictures of {SIZE[1]} x {SIZE[0]}, one thread, torch {torch.__version__}; "
+        f"environment: {', '.join(THREADS[:2])} = 1.",
+        "",
+        "| label maker | CPU s a picture | " + " | ".join(f"{name}, core-hours" for name in SETS) + " |",
+        "|---|---|" + "---|" * len(SETS),
+    ]
+    for row in rows:
+        hours = (f"{core_hours(row['seconds'], count):,.1f}" for count in SETS.values())
+        lines.append(f"| {row['maker']} | {row['seconds']:.3f} | {' | '.join(hours)} |")
+    if "speed_up" in settings:
+        lines += [
+            "",
+            f"{settings['speed_up_pictures']} pictures, {settings['speed_up_recipe']}: "
+            f"{settings['workers_1']:.1f} s with one worker, {settings['workers_2']:.1f} s with two "
+            f"({settings['speed_up']:.2f} times as fast, the start of the processes included).",
+        ]
+    return lines
