@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ Prepare = Callable[[int], Callable[[], object]]
 def _picture(pixels: int) -> NDArray[np.uint8]:
     """A photograph of about so many pixels, four to three."""
     height = max(8, round((pixels * 3 / 4) ** 0.5))
-    return cv2.resize(photo("astronaut"), (round(height * 4 / 3), height), interpolation=cv2.INTER_AREA)
+    size = round(height * 4 / 3), height
+    return np.asarray(cv2.resize(photo("astronaut"), size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _cam(pixels: int) -> Callable[[], object]:
@@ -175,7 +176,7 @@ def run(quick: bool = False) -> str:
     return "\n".join(_table(rows))
 
 
-def exponent(sizes: list[int], costs: list[float | None], last: int = 4) -> float | None:
+def exponent(sizes: Sequence[int], costs: Sequence[float | None], last: int = 4) -> float | None:
     """The e of n^e that fits the last few costs best (least squares of the logarithms).
 
     Args:
@@ -190,11 +191,11 @@ def exponent(sizes: list[int], costs: list[float | None], last: int = 4) -> floa
         >>> exponent([1, 2, 4, 8], [3.0, 12.0, 48.0, 192.0])
         2.0
     """
-    if any(cost is None or cost <= 0 for cost in costs[-last:]):
+    known = [cost for cost in costs[-last:] if cost is not None and cost > 0]
+    if len(known) < len(costs[-last:]):
         return None
     x = np.log(np.array(sizes[-last:], float))
-    y = np.log(np.array(costs[-last:], float))
-    return float(np.polyfit(x, y, 1)[0].round(9))
+    return float(np.polyfit(x, np.log(np.array(known)), 1)[0].round(9))
 
 
 def measured(prepare: Prepare, n: int) -> tuple[float, float | None]:

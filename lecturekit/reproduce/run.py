@@ -107,7 +107,7 @@ def rank() -> int:
 
 def world() -> int:
     """How many processes were started together."""
-    return int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
+    return int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_TASKS", "1")))
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ import pytest
 from support import VOC as PHOTOGRAPHS
 from typer.testing import CliRunner
 
-from lecturekit.benchmarks import _results
+from lecturekit.benchmarks import _results, boxes
 from lecturekit.kit import cache as disk
 from lecturekit.learning.bootstrap import PAPER_IOU
 from lecturekit.reproduce import budget, planned, reproduce
@@ -18,6 +18,11 @@ from lecturekit.reproduce.table import reasons, table
 from lecturekit.upkeep import cli
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    monkeypatch.setattr(boxes, "DRAWS", 20)
 
 
 @pytest.fixture(scope="module")
