@@ -129,6 +129,7 @@ class Page {
 
   async start() {
     this.say("Loading the network …");
+    this.progress(0);
     await this.network.start();
     part("start").hidden = true;
     part("forget").hidden = false;
