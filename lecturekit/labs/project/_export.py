@@ -22,7 +22,7 @@ class Exported(nn.Module):
     """A picture, uint8 ``(H, W, 3)``, -> probabilities of the classes, float32 ``(K, H, W)``.
 
     Args:
-        network: traced, ``(1, 3, 8 h, 8 w)`` -> logits ``(1, S, K, h, w)``.
+        network: traced, ``(1, 3, 8 h, 8 w)`` -> logits ``(1, K, h, w)``.
         side: longer side as the network sees it.
     """
 
@@ -47,9 +47,8 @@ class Exported(nn.Module):
         else:
             x = F.interpolate(x, [rows, columns], mode="bicubic", align_corners=False)
         x = (x.round().clamp(0, 255) - self.mean) / self.std
-        logits = self.network(x)[0]
-        wide = F.interpolate(logits, [height, width], mode="bilinear", align_corners=False)
-        return wide.softmax(1).mean(0)
+        wide = F.interpolate(self.network(x), [height, width], mode="bilinear", align_corners=False)
+        return wide[0].softmax(0)
 
     def shares(self, before: int, after: int) -> Tensor:
         """How much of each old pixel is in each new one, as a mean over areas has it: ``(after, before)``."""

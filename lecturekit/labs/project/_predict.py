@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
@@ -27,7 +28,7 @@ from ...labels.interchange import Labelled, safe_path, to_coco, write_voc, yolo
 from ...labels.interchange.masks import labelmap, png
 from ...learning.features import Pictures
 from ...learning.recipes import resized
-from ...plots import label_overlay
+from ...plots import PALETTE
 from ._file import ENDINGS, Picture, Project, Skipped
 from ._seen import shrunk, small_size
 from ._trained import Segmenter, Trained, answer, trained
@@ -36,8 +37,10 @@ from ._trained import Segmenter, Trained, answer, trained
 FORMATS = ("png", "coco", "voc", "yolo")
 #: Answers of larger pictures are worked out at this longer side and brought to the picture's size.
 ANSWER_SIDE = 1024
+#: Confidence is worked out on a grid so many times as fine as the network's.
+FINER = 3
 #: Longer side of the overlays.
-OVERLAY_SIDE = 640
+OVERLAY_SIDE = 400
 #: A connected piece of a class of fewer pixels than this share of the picture is no object.
 LEAST_SHARE = 5e-4
 #: Of more objects than VOC has numbers for, the largest are kept.
@@ -136,7 +139,9 @@ def answer_of(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Class and confidence of every pixel of one picture, uint8 and float32 ``(H, W)``.
 
-    Pictures of more than `ANSWER_SIDE` pixels are answered at that size: their borders are as coarse.
+    Pictures of more than `ANSWER_SIDE` pixels are answered at that size: their borders are as coarse. The
+    confidence is worked out on a grid `FINER` times as fine as the network's own: at every pixel it would
+    cost as much as the network.
 
     Args:
         network: of the students.
@@ -147,14 +152,23 @@ def answer_of(
     size = (image.shape[0], image.shape[1])
     small = small_size(size, ANSWER_SIDE)
     with torch.inference_mode():
-        x = Pictures([image], side).batch([0]).to(device or "cpu")
-        best = answer(network(x)[0], small).max(0)
-        labels = best.indices.byte().cpu().numpy()
-        confidence = best.values.cpu().numpy()
-    if small == size:
-        return labels, confidence
-    wide = cv2.resize(confidence, size[::-1], interpolation=cv2.INTER_LINEAR)
-    return resized(labels, size), np.asarray(wide, np.float32)
+        logits = network(Pictures([image], side).batch([0]).to(device or "cpu"))[0]  # (K, h, w)
+        fine = min(small[0], FINER * logits.shape[1]), min(small[1], FINER * logits.shape[2])
+        confidence = answer(logits, fine).amax(0)
+    labels = _largest(logits.float().cpu().numpy(), small)
+    sure = cv2.resize(confidence.cpu().numpy(), size[::-1], interpolation=cv2.INTER_LINEAR)
+    return resized(labels, size), np.asarray(sure, np.float32)
+
+
+def _largest(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The class with the largest logit at every pixel: a class at a time, which is several times as fast."""
+    best = np.full(size, -np.inf, np.float32)
+    labels = np.zeros(size, np.uint8)
+    for k, one in enumerate(logits):
+        wide = cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR)
+        labels[wide > best] = k
+        np.maximum(best, wide, out=best)
+    return labels
 
 
 def label_map(project: Project, picture: Picture | str, found: Trained | None = None) -> NDArray[np.uint8]:
@@ -270,28 +284,39 @@ class _Work:
     def _rewrite(self, lines: list[dict]) -> None:
         write_atomic(self.log, "".join(json.dumps(line) + "\n" for line in lines))
 
+    def put(self, name: str, data: bytes | str) -> None:
+        """Write one file whole or not at all.
+
+        Unlike `storage.write_atomic` it does not look through the folder, which may hold ten thousand files.
+        """
+        path = self.out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.part")
+        beside.write_bytes(data.encode() if isinstance(data, str) else data)
+        beside.replace(path)
+
     def answered(self, file: str, name: str, image: NDArray[np.uint8]) -> dict[str, Any]:
         """Write a picture's answer; gives what the log should hold of it."""
         labels, confidence = answer_of(self.network, image, self.trained.side, self.device)
         entry: dict[str, Any] = {}
         if self.to == "png":
-            write_atomic(self.out / "masks" / f"{name}.png", png(labels))
+            self.put(f"masks/{name}.png", png(labels))
         else:
             found = objects(labels, confidence)
             picture = Labelled(f"{name}{Path(file).suffix}", labels.shape, tuple(one for one, _ in found))
             if self.to == "voc":
                 write_voc(self.out, [picture], self.trained.classes[1:])
             elif self.to == "yolo":
-                write_atomic(self.out / "labels" / f"{name}.txt", _yolo(picture))
+                self.put(f"labels/{name}.txt", _yolo(picture))
             else:
                 entry = _coco(file, picture, [score for _, score in found], self.trained.classes[1:])
         if self.confidence:
             grey = encoded(np.rint(255 * confidence).astype(np.uint8), "PNG", compress_level=1)
-            write_atomic(self.out / "confidence" / f"{name}.png", grey)
+            self.put(f"confidence/{name}.png", grey)
         if self.overlays:
             small = shrunk(image, OVERLAY_SIDE)
-            shown = label_overlay(small, resized(labels, (small.shape[0], small.shape[1])))
-            write_atomic(self.out / "overlays" / f"{name}.jpg", encoded(shown, "JPEG", quality=80))
+            shown = _overlay(small, resized(labels, (small.shape[0], small.shape[1])))
+            self.put(f"overlays/{name}.jpg", encoded(shown, "JPEG", quality=80))
         return entry
 
     def finish(self, names: set[str]) -> None:
@@ -312,6 +337,15 @@ class _Work:
             )
             _write_list(file, each)
             file.write(f'], "categories": {json.dumps(categories)}}}\n'.encode())
+
+
+def _overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """As `plots.label_overlay`, in a tenth of its time."""
+    table = np.rint(255 * np.array([to_rgb(colour) for colour in PALETTE[1:]])).astype(np.uint8)
+    table = np.concatenate([table[:1], np.resize(table, (255, 3))])  # of each number, (256, 3)
+    colours = cv2.LUT(cv2.merge([labels] * 3), table[None])
+    mixed = cv2.addWeighted(image, 0.45, colours, 0.55, 0)
+    return np.asarray(cv2.copyTo(image, (labels == 0).astype(np.uint8), mixed), np.uint8)
 
 
 def _write_list(file: Any, entries: Iterator[dict]) -> None:

@@ -27,7 +27,7 @@ from ._file import Picture, Project, Skipped
 from ._seen import WORK_SIDE, seen
 from ._targets import mask_of
 from ._train import facts_of
-from ._trained import Trained, trained
+from ._trained import Trained, together, trained
 
 #: Of the small file.
 VERSION = 1
@@ -105,7 +105,7 @@ def measure(project: Project, found: Trained | None = None) -> Scores:
     for some, mask in zip(streams, masks, strict=True):  # a picture at a time is in memory
         for own, one in zip(each, some, strict=True):
             own.append(_counts(one.argmax(0), mask, classes))
-        probabilities = np.mean(some, axis=0)
+        probabilities = together(some)
         answer = probabilities.argmax(0).astype(np.uint8)
         counts.append(_counts(answer, mask, classes))
         groups += _groups(probabilities.max(0), answer == mask)

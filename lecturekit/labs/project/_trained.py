@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ...kit.devices import pick_device
 from ...kit.storage import write_atomic
@@ -35,7 +38,7 @@ class Trained:
         classes: names at the time, background first.
         side: longer side of a picture as the network sees it.
         settings: of the training.
-        students: one a seed; what they say is averaged.
+        students: one a seed; their logits are averaged.
         halves: two that learned from half of the pictures each; none where there are too few.
         mean: of the features, ``(C',)``.
         matrix: of their reduction, ``(C', C)``.
@@ -53,18 +56,18 @@ class Trained:
 
     def probabilities(
         self, features: Features, sizes: list[tuple[int, int]] | None = None
-    ) -> list[NDArray[np.float32]]:
-        """The mean of the students' probabilities for each picture, float32 ``(K, H, W)``.
+    ) -> Iterator[NDArray[np.float32]]:
+        """What the students say of each picture together, float32 ``(K, H, W)``, one after the other.
 
         Args:
             features: of the pictures.
             sizes: of the answers; None: the pictures' own.
         """
-        each = zip(*(one.probabilities(features, sizes=sizes) for one in self.students), strict=True)
-        return [np.mean(some, axis=0) for some in each]
+        for some in zip(*(one.probabilities(features, sizes=sizes) for one in self.students), strict=True):
+            yield together(some)
 
     def network(self, device: str | torch.device | None = None) -> Segmenter:
-        """All of it in one network: pictures -> logarithms of probabilities.
+        """All of it in one network: pictures -> logits.
 
         Args:
             device: where to put it.
@@ -74,11 +77,28 @@ class Trained:
         backbones: list[nn.Module] = []
         for one in self.students:
             *before, head = one.module.children() if self.settings.finetune else [one.module]
-            backbones += before
+            backbones += [fused(copy.deepcopy(part)) for part in before]
             heads.append(_Shifted(head, one.offset))
         if not backbones:
-            backbones = [backbone_of(self.mean, self.matrix)]
+            backbones = [fused(backbone_of(self.mean, self.matrix))]
         return Segmenter(backbones, heads).eval().to(where)
+
+
+def fused(network: nn.Module) -> nn.Module:
+    """The network with each batch norm in the convolution before it: the same answers in less time.
+
+    Args:
+        network: in which the two are neighbours, in evaluation mode; it is changed.
+    """
+    for parent in list(network.modules()):
+        before = None
+        for name, part in list(parent.named_children()):
+            if isinstance(before, nn.Conv2d) and isinstance(part, nn.BatchNorm2d):
+                whole = fuse_conv_bn_eval(before, part)
+                before.weight, before.bias = whole.weight, whole.bias
+                setattr(parent, name, getattr(part, "act", nn.Identity()))
+            before = part
+    return network.eval()
 
 
 class _Shifted(nn.Module):
@@ -95,7 +115,7 @@ class _Shifted(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """Pictures as the backbone takes them, ``(B, 3, 8 h, 8 w)``, -> logits of one student after the other.
+    """Pictures as the backbone takes them, ``(B, 3, 8 h, 8 w)``, -> the students' logits.
 
     Args:
         backbones: one for all, or one a student.
@@ -108,23 +128,35 @@ class Segmenter(nn.Module):
         self.heads = nn.ModuleList(heads)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, S, K, h, w)`` of S students."""
+        """``(B, K, h, w)``: the mean over the students."""
         if len(self.backbones) == 1:
             features = self.backbones[0](x)
-            return torch.stack([head(features) for head in self.heads], 1)
+            return torch.stack([head(features) for head in self.heads]).mean(0)
         pairs = zip(self.backbones, self.heads, strict=True)
-        return torch.stack([head(backbone(x)) for backbone, head in pairs], 1)
+        return torch.stack([head(backbone(x)) for backbone, head in pairs]).mean(0)
+
+
+def together(probabilities: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """What several students say together, ``(K, H, W)``: as if their logits were averaged.
+
+    Args:
+        probabilities: of each student, ``(K, H, W)``.
+    """
+    if len(probabilities) == 1:
+        return probabilities[0]
+    shares = np.exp(np.mean([np.log(np.maximum(one, 1e-30)) for one in probabilities], axis=0))
+    return shares / shares.sum(0)
 
 
 def answer(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Probabilities at a picture's size: ``(S, K, h, w)`` -> ``(K, H, W)``, the mean over the students.
+    """Probabilities at a picture's size: ``(K, h, w)`` -> ``(K, H, W)``.
 
     Args:
-        logits: of the students.
+        logits: of one picture.
         size: height and width.
     """
-    wide = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
-    return wide.softmax(1).mean(0)
+    wide = F.interpolate(logits[None].float(), size, mode="bilinear", align_corners=False)
+    return wide[0].softmax(0)
 
 
 def backbone_of(mean: NDArray[np.float32], matrix: NDArray[np.float32]) -> Backbone:

@@ -27,7 +27,7 @@ def begun(tmp_path):
     return made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def taught(tmp_path_factory):
     """The same with masks on all, and a student."""
     folder = tmp_path_factory.mktemp("taught")

@@ -25,8 +25,10 @@ from lecturekit.labels.interchange import (
 )
 from lecturekit.labs import project
 from lecturekit.labs.project import _predict
+from lecturekit.labs.project._seen import _reduction
 from lecturekit.labs.project._trained import answer
-from lecturekit.learning.features import Pictures
+from lecturekit.learning.features import Pictures, features
+from lecturekit.plots import label_overlay
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -218,6 +220,23 @@ def test_no_folder_no_pictures_no_format(taught, others, tmp_path):
 def test_answers_inside_the_folder_are_no_pictures(taught, others):
     assert predicted(taught, others, "png", others / "out").pictures == 8
     assert predicted(taught, others, "png", others / "out").pictures == 8
+
+
+def test_overlays_are_those_of_the_plots():
+    image, mask = painted(2)
+    mask[:5] = 9
+    assert np.abs(_predict._overlay(image, mask).astype(int) - label_overlay(image, mask)).max() <= 1
+
+
+def test_the_fused_network_says_what_the_students_say(taught):
+    found = project.trained(taught)
+    images = [painted(k)[0] for k in (40, 41)] + [np.tile(painted(42)[0], (3, 2, 1))]
+    seen = features(images, like=_reduction(taught, 64, torch.device("cpu")), device="cpu", cache=False)
+    network = found.network("cpu")
+    for image, expected in zip(images, found.probabilities(seen), strict=True):
+        labels, confidence = _predict.answer_of(network, image, found.side)
+        assert (labels == expected.argmax(0)).mean() > 0.99
+        assert np.abs(confidence - expected.max(0)).mean() < 0.05
 
 
 def test_pieces_of_a_class_are_objects():
