@@ -59,6 +59,26 @@ def new(
 
 
 @app.command()
+def plan(
+    hours: Annotated[float, typer.Argument(help="There are for labelling.")],
+    where: Where = HERE,
+    objects: Annotated[float, typer.Option(help="Objects a picture, on average.")] = 2.0,
+    quality: Annotated[float | None, typer.Option(help="Mean IoU that is wanted, 0 to 1.")] = None,
+) -> None:
+    """Say which labels to draw in so many hours, how many, and what to expect."""
+    from ..labs import project
+    from ..labs.project._plan import plan as plan_labels
+
+    with _told():
+        found = project.load(where)
+        count, kinds, aside = len(found.train), len(found.classes), len(found.test)
+        answer = plan_labels(
+            hours, count, objects=objects, classes=kinds, quality=quality, test=aside or None
+        )
+        typer.echo(str(answer))
+
+
+@app.command()
 def refresh(where: Where = HERE) -> None:
     """Look at the folder again: take new pictures in, tell which are gone."""
     from ..labs import project

@@ -24,6 +24,7 @@ def test_from_a_folder_to_masks(tmp_path, monkeypatch):
     said = run("new", photos, "--classes", "disc, square", "--test", 3, "--path", here)
     assert "9 pictures to learn from, 3 set aside" in said
     assert "left out: broken.jpg" in said
+    assert "Draw " in run("plan", 2, "-p", here)
     made = project.load(here)
     for one in made.pictures[:-2]:
         made.save_labels(one, drawn(painted(number(one))[1], "mask"))
