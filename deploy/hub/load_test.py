@@ -19,6 +19,7 @@ import math
 import os
 import pwd
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -477,7 +478,7 @@ def main() -> int:
             if process is not None:
                 process.terminate()
                 process.wait(60)
-                print((base / "hub.log").read_text("utf-8", "replace")[-3000:], file=sys.stderr)
+                shutil.copy(base / "hub.log", options.out.with_suffix(".log"))
             remove(options.students)
     found["calculated"] = [calculated(n, found) for n in (30, 100, 200)]
     options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

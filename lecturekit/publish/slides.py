@@ -233,6 +233,14 @@ Reveal.initialize({
   width: 1280, height: 720, margin: 0, center: false, hash: true, transition: "none",
   slideNumber: "c/t", plugins: [RevealNotes],
 });
+// Words that are too many for a slide are set smaller until they fit.
+const fit = ({ currentSlide: slide }) => {
+  const body = slide.querySelector(":scope > div");
+  let size = body ? parseFloat(getComputedStyle(body).fontSize) : 0;
+  while (size > 12 && slide.scrollHeight > 720) body.style.fontSize = `${(size -= 1)}px`;
+};
+Reveal.on("ready", fit);
+Reveal.on("slidechanged", fit);
 window.MathJax = { options: { enableMenu: false }, svg: { fontCache: "local" } };
 </script>
 <script src="mathjax/tex-svg.js"></script>
