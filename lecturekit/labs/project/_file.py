@@ -32,6 +32,9 @@ PARTS = ("train", "test")
 #: Endings of files that are tried as pictures.
 ENDINGS = {*Image.registered_extensions(), ".heic", ".heif", ".avif", ".jfif"} - {".pdf", ".ps", ".eps"}
 
+#: The file that tells a folder of `predict`'s answers from one of pictures.
+ANSWERS = "answers.jsonl"
+
 _HEAD = """\
 # A project of the course From Class to Pixels. Pictures are named here and stay where they are. What is drawn
 # on them lies in the folder {stem}-labels, a file a picture, named after the picture's content.
@@ -352,7 +355,7 @@ def refresh(project: Project) -> Project:
 def _scanned(project: Project) -> tuple[list[Picture], tuple[Skipped, ...]]:
     """The pictures in the folder by their names, each content once, and what was left out."""
     known = {one.file: one for one in project.pictures}
-    names = sorted(_files(project))
+    names = sorted(picture_files(project, project.folder))
 
     def look(name: str) -> Picture | Skipped:
         path, old = project.folder / name, known.get(name)
@@ -378,16 +381,23 @@ def _scanned(project: Project) -> tuple[list[Picture], tuple[Skipped, ...]]:
     return list(first.values()), tuple(skipped)
 
 
-def _files(project: Project) -> Iterator[str]:
-    """Names of the files that may be pictures, but for the project's own and hidden ones."""
+def picture_files(project: Project, folder: Path) -> Iterator[str]:
+    """Names of the files in a folder that may be pictures; hidden ones and what a project made are left out.
+
+    Args:
+        project: whose own files are none.
+        folder: with its subfolders.
+    """
     own = f"{project.path.stem}-"
-    for place, folders, files in os.walk(project.folder):
-        mine = Path(place).resolve() == project.path.parent.resolve()
-        folders[:] = [f for f in folders if not f.startswith(".") and not (mine and f.startswith(own))]
+    home = project.path.parent.resolve()
+    for place, folders, files in os.walk(folder):
+        prefix = own if Path(place).resolve() == home else "."
+        masks = [f for f in folders if Path(place, f, ANSWERS).is_file()]
+        folders[:] = [f for f in folders if not f.startswith((".", prefix)) and f not in masks]
         for name in files:
             path = Path(place, name)
-            if path.suffix.lower() in ENDINGS and name[0] != "." and not (mine and name.startswith(own)):
-                yield path.relative_to(project.folder).as_posix()
+            if path.suffix.lower() in ENDINGS and not name.startswith((".", prefix)):
+                yield path.relative_to(folder).as_posix()
 
 
 def _stat(path: Path) -> tuple[int, int]:

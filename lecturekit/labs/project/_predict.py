@@ -29,7 +29,7 @@ from ...labels.interchange.masks import labelmap, png
 from ...learning.features import Pictures
 from ...learning.recipes import resized
 from ...plots import PALETTE
-from ._file import ENDINGS, Picture, Project, Skipped
+from ._file import ANSWERS, Picture, Project, Skipped, picture_files
 from ._seen import shrunk, small_size
 from ._trained import Segmenter, Trained, answer, trained
 
@@ -106,7 +106,7 @@ def predict(
     if not folder.is_dir():
         raise FileNotFoundError(f"folder must be one of pictures, got {str(folder)!r}")
     out = project.beside(f"masks-{to}") if out is None else Path(out).expanduser()
-    names = _names(folder, out)
+    names = _names(project, folder, out)
     if not names:
         raise ValueError(f"folder must hold pictures, got none in {str(folder)!r}")
     found = trained(project)
@@ -223,25 +223,17 @@ def _widened(runs: list[int], before: int, after: int) -> list[int]:
     return [*runs, after] if after else runs
 
 
-def _names(folder: Path, out: Path) -> dict[str, str]:
+def _names(project: Project, folder: Path, out: Path) -> dict[str, str]:
     """The files that may be pictures, and the name of each one's answer: no two alike."""
     names: dict[str, str] = {}
     taken: set[str] = set()
-    for file in sorted(_walk(folder, out.resolve())):
+    inside = [one for one in picture_files(project, folder) if not (folder / one).is_relative_to(out)]
+    for file in sorted(inside):
         flat = safe_path(str(Path(file).with_suffix("")).replace(os.sep, "/").replace("/", "-"))
         tries = (flat if n == 1 else f"{flat}-{n}" for n in count(1))
         names[file] = next(name for name in tries if name.lower() not in taken)
         taken.add(names[file].lower())
     return names
-
-
-def _walk(folder: Path, out: Path) -> Iterator[str]:
-    for place, folders, files in os.walk(folder):
-        folders[:] = [f for f in folders if not f.startswith(".") and Path(place, f).resolve() != out]
-        for name in files:
-            path = Path(place, name)
-            if path.suffix.lower() in ENDINGS and not name.startswith("."):
-                yield path.relative_to(folder).as_posix()
 
 
 @dataclass(eq=False)
@@ -260,7 +252,7 @@ class _Work:
     @property
     def log(self) -> Path:
         """A line for each picture that is done, the first about the student."""
-        return self.out / "answers.jsonl"
+        return self.out / ANSWERS
 
     def begun(self) -> dict[str, list]:
         """The pictures that an earlier call has finished: name -> file, bytes and time."""

@@ -110,6 +110,8 @@ def train(
     seen_ = lesson.features
     made = Trained(classes, side, run.settings, students, halves, seen_.mean, seen_.matrix, facts)
     save(project, made)
+    for left in project.beside("student").glob("unfinished-*.pt"):  # of labels that have changed since
+        left.unlink(missing_ok=True)
     return made
 
 

@@ -218,8 +218,9 @@ def test_no_folder_no_pictures_no_format(taught, others, tmp_path):
 
 
 def test_answers_inside_the_folder_are_no_pictures(taught, others):
-    assert predicted(taught, others, "png", others / "out").pictures == 8
-    assert predicted(taught, others, "png", others / "out").pictures == 8
+    for name in ("out", "out", "again"):
+        assert predicted(taught, others, "png", others / name).pictures == 8
+    assert len(project.new(others, ["disc"], test=0).pictures) == 8
 
 
 def test_overlays_are_those_of_the_plots():
