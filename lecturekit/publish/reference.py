@@ -10,6 +10,8 @@ import lecturekit
 _BY_MODULE = ("learning", "pixels")
 #: Modules whose constants are tables, which a page need not repeat.
 _TABLES = ("lecturekit.labels.costs",)
+#: Packages that hand on what their private modules hold.
+_HANDED_ON = ("lecturekit.labs.project",)
 
 
 def pages() -> dict[str, str]:
@@ -42,5 +44,6 @@ def _title(text: str, underline: str) -> str:
 
 
 def _module(name: str, underline: str) -> str:
-    options = "   :members:\n   :ignore-module-all:\n" + "   :no-value:\n" * (name in _TABLES)
+    whose = "   :imported-members:\n" if name in _HANDED_ON else "   :ignore-module-all:\n"
+    options = "   :members:\n" + whose + "   :no-value:\n" * (name in _TABLES)
     return f"{_title(name, underline)}\n.. automodule:: {name}\n{options}\n"
