@@ -9,8 +9,15 @@ from lecturekit.labs.project import _train
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Few steps."""
-    monkeypatch.setattr(_train, "STEPS", 60)
+    """Few steps, and no students of halves."""
+    monkeypatch.setattr(_train, "STEPS", 50)
+    monkeypatch.setattr(_train, "LEAST", 10**6)
+
+
+@pytest.fixture
+def halved(quick, monkeypatch):
+    """With them."""
+    monkeypatch.setattr(_train, "LEAST", 6)
 
 
 @pytest.fixture
@@ -37,5 +44,6 @@ def taught(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LECTUREKIT_DATA", str(folder / "data"))
         patch.setattr(_train, "STEPS", 90)
+        patch.setattr(_train, "LEAST", 10**6)
         project.train(made, seeds=(0, 1), side=64, device="cpu", progress=False)
     return made

@@ -127,7 +127,7 @@ def draw(made, *kinds):
             made.save_labels(one, drawn(painted(number(one))[1], kinds[k % len(kinds)]))
 
 
-@pytest.mark.usefixtures("quick", "own_data", "one_thread")
+@pytest.mark.usefixtures("halved", "own_data", "one_thread")
 @pytest.mark.parametrize(
     ("kinds", "least"),
     [(["mask"], 0.6), (["mask", "image_class", "box", "scribble", "point", None], 0.5)],
@@ -288,7 +288,7 @@ def test_corrections_are_strokes(taught):
 # -------------------------------------------------------------------------------------------- suggestions
 
 
-@pytest.mark.usefixtures("own_data", "one_thread", "quick")
+@pytest.mark.usefixtures("own_data", "one_thread", "halved")
 def test_suggestions_are_pictures_without_labels_each_once(begun):
     draw(begun, "mask", None)
     assert project.labeller_options(begun) == {}
