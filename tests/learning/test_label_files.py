@@ -184,6 +184,24 @@ def test_a_picture_that_defeats_a_recipe_is_left_out(voc, tmp_path, monkeypatch)
     assert len(contents(tmp_path / "out")) == COUNT - len(same)
 
 
+def test_the_first_pictures_of_a_list_alone(voc, tmp_path):
+    report = write_label_files("naive", voc, "train", tmp_path / "out", most=3)
+    assert (report.pictures, sorted(contents(tmp_path / "out"))) == (3, ["s0.png", "s1.png", "s2.png"])
+
+
+def test_pictures_and_labels_are_read_when_they_are_asked_for(voc):
+    train = label_files.VOC(voc)
+    images = label_files.ReadImages(train, [4, 1])
+    labels = label_files.ReadLabels(voc / "SegmentationClass", ["s4", "s1"])
+    assert images.sizes == [(48, 48)] * 2
+    for k, number in enumerate((4, 1)):
+        np.testing.assert_array_equal(images[k], train[number].image)
+        np.testing.assert_array_equal(labels[k], train[number].mask)
+    assert [len(part) for part in (images[:1], labels[:], list(images))] == [1, 2, 2]
+    with pytest.raises(IndexError):
+        labels[2]
+
+
 def test_a_folder_holds_labels_of_one_kind(voc, tmp_path):
     write_label_files("naive", voc, "train", tmp_path / "out")
     with pytest.raises(ValueError, match="labels of another recipe; name another folder"):

@@ -133,7 +133,7 @@ def test_what_a_training_is_spread_over_changes_nothing(five, spread):
     np.testing.assert_allclose(here, there, atol=0.02 if "precision" in spread else 1e-6)
 
 
-def test_two_processes_go_on_where_one_was_stopped_and_learn_the_same(five, tmp_path, monkeypatch):
+def test_two_processes_go_on_where_one_was_stopped_and_learn_the_same(five, tmp_path, monkeypatch, capfd):
     """Five pictures, two a step: in the last step one of the two has none of its own."""
     wanted = finetune(*five, 2, **QUICK)
     file = tmp_path / "student.pt"
@@ -147,7 +147,10 @@ def test_two_processes_go_on_where_one_was_stopped_and_learn_the_same(five, tmp_
         patch.setattr(Checkpoint, "save", stopping)
         with pytest.raises(KeyboardInterrupt):
             finetune(*five, 2, checkpoint=file, **QUICK)
-    found = finetune(*five, 2, checkpoint=file, devices=2, **QUICK)
+    capfd.readouterr()
+    found = finetune(*five, 2, checkpoint=file, devices=2, progress=True, **QUICK)
+    said = capfd.readouterr().out
+    assert [said.count(f"epoch {n}: loss") for n in (1, 2, 3)] == [0, 1, 1]  # by one of the two
     assert len(found.losses) == 9
     np.testing.assert_allclose(found.losses, wanted.losses, atol=1e-5)
     assert found.losses[0] > found.losses[-1]
