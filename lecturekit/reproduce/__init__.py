@@ -6,7 +6,7 @@ step leaves a file or a folder; what is there is not made again. Under ``fabric 
 processes take the same steps: they train together, and share out the pictures in between.
 """
 
-from .budget import budget
+from .budget import dry_run
 from .run import Run, planned, reproduce
 
-__all__ = ["Run", "budget", "planned", "reproduce"]
+__all__ = ["Run", "dry_run", "planned", "reproduce"]

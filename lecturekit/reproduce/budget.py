@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..datasets.voc import CLASSES
 from ..learning.networks import make_network
+from ..learning.recipes import RECIPES
 from .grid import Step
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ PNG_BYTES = 4_000
 TFLOPS = 20.0
 
 
-def budget(run: Run, tflops: float = TFLOPS) -> str:
+def dry_run(run: Run, tflops: float = TFLOPS) -> str:
     """The steps that are left of an experiment and what they will take, as text.
 
     Core-hours rest on measured costs a picture, GPU-hours on counted operations and an assumed speed.
@@ -76,8 +77,10 @@ def _cost(run: Run, step: Step, forward: tuple[float, float]) -> tuple[float, fl
     if step.kind == "student":
         seen = train * run.options.epochs
         return READING_SECONDS * seen, 3 * learned * seen  # backward takes twice the forward pass
-    crf = CRF_SECONDS if step.kind == "relabel" or run.plan.crf_at_test else 0.0
-    pictures = train if step.kind == "relabel" else val
+    again = step.kind == "relabel"
+    mended = bool(RECIPES[step.recipe].tricks) if again else run.plan.crf_at_test
+    crf = CRF_SECONDS if mended else 0.0
+    pictures = train if again else val
     return (READING_SECONDS + crf) * pictures, answered * pictures
 
 

@@ -176,7 +176,7 @@ def reproduce(
     settings = spread | {k: v for k, v in (("weights", weights), ("network", network)) if v is not None}
     try:
         if dry_run:
-            text = room.budget(room.planned(experiment, data, out, quick, settings), tflops)
+            text = room.dry_run(room.planned(experiment, data, out, quick, settings), tflops)
         else:
             text = room.reproduce(
                 experiment, data, out, settings, quick=quick, workers=workers, dask=dask, progress=True

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from lecturekit.benchmarks import _results, boxes
 from lecturekit.kit import cache as disk
 from lecturekit.learning.bootstrap import PAPER_IOU
-from lecturekit.reproduce import budget, planned, reproduce
+from lecturekit.reproduce import dry_run, planned, reproduce
 from lecturekit.reproduce import run as running
 from lecturekit.reproduce.budget import CRF_SECONDS, SECONDS
 from lecturekit.reproduce.grid import PAPER_TRAIN, PAPER_VAL, SIMPLE_DOES_IT, Step
@@ -90,7 +90,7 @@ def test_a_dry_run_starts_nothing_and_adds_up(paper, tmp_path):
 def test_what_is_done_is_not_counted(paper, tmp_path):
     run = planned("simple-does-it", paper, tmp_path, False, {})
     answered(run)
-    text = budget(run)
+    text = dry_run(run)
     assert f"{len(run.steps)} steps, {len(run.steps)} of them done" in text
     assert "Left: 0.0 core-hours, 0.0 GPU-hours" in text
 
