@@ -215,9 +215,17 @@ def test_a_photograph_is_explained_and_nothing_is_loaded_or_sent(model, open_pag
     assert sum(name.endswith(".gz") for name in asked) == 3
     before = list(asked)
 
-    # a second photograph, at once; then the other size, another class and the threshold
-    file = (SCIKIT / "rocket.jpg").read_bytes()
-    page.locator("#file").set_input_files({"name": "r.jpg", "mimeType": "image/jpeg", "buffer": file})
+    # a second photograph, dropped; then the other size, another class and the threshold
+    dropped = page.evaluate_handle(
+        """(text) => {
+            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+            const dropped = new DataTransfer();
+            dropped.items.add(new File([bytes], "r.jpg", { type: "image/jpeg" }));
+            return dropped;
+        }""",
+        base64.b64encode((SCIKIT / "rocket.jpg").read_bytes()).decode(),
+    )
+    page.locator(".drop").dispatch_event("drop", {"dataTransfer": dropped})
     expect(page.locator("#first")).to_contain_text("The network’s first five: missile")
     expect(page.locator("#status")).to_contain_text("Done.")
     k = model.categories.index("missile")  # at 448 it is second; the class that was chosen stays
