@@ -139,4 +139,66 @@ ratio_range = chapter.exercise(
     },
 )
 
+
+def _ratio_interval(dear, cheap, draws, seed):
+    random = np.random.default_rng(seed)
+    ratios = []
+    for _ in range(draws):
+        top = random.choice(dear, len(dear))  # as many labels as there are, drawn with replacement
+        bottom = random.choice(cheap, len(cheap))
+        ratios.append(np.median(top) / np.median(bottom))
+    low, high = np.quantile(ratios, [0.05, 0.95])
+    return float(low), float(high)
+
+
+def _times(seed, median, count):
+    """Made-up seconds of one person, with a long tail."""
+    return (median * np.exp(np.random.default_rng(seed).normal(0, 0.3, count))).tolist()
+
+
+def _width(interval):
+    return np.log(interval[1] / interval[0])
+
+
+def _covers(f):
+    made = [f(_times(k, 60, 15), _times(100 + k, 12, 15), 60, 0) for k in range(20)]
+    return sum(low <= 5 <= high for low, high in made) >= 13 and all(_width(i) < 1 for i in made)
+
+
+def _keeps_lists(f):
+    dear, cheap = _times(0, 60, 10), _times(1, 12, 10)
+    before = dear.copy(), cheap.copy()
+    f(dear, cheap, 20, 0)
+    return (dear, cheap) == before
+
+
+ratio_interval = chapter.open_task(
+    "ratio_interval",
+    _ratio_interval,
+    {
+        "form": lambda f: (
+            0
+            < f(_times(0, 60, 9), _times(1, 12, 7), 50, 0)[0]
+            < f(_times(0, 60, 9), _times(1, 12, 7), 50, 0)[1]
+            < np.inf
+        ),
+        "no_spread": lambda f: np.allclose(f([12.0] * 5, [3.0] * 4, 20, 0), (4, 4)),
+        "unit": lambda f: np.allclose(
+            f([3 * t for t in _times(0, 60, 12)], _times(1, 12, 12), 50, 3),
+            [3 * v for v in f(_times(0, 60, 12), _times(1, 12, 12), 50, 3)],
+        ),
+        "same_seed": lambda f: (
+            f(_times(0, 60, 9), _times(1, 12, 9), 50, 7) == f(_times(0, 60, 9), _times(1, 12, 9), 50, 7)
+        ),
+        "more_labels": lambda f: (
+            _width(f(_times(0, 60, 200), _times(1, 12, 200), 60, 0))
+            < 0.5 * _width(f(_times(0, 60, 8), _times(1, 12, 8), 60, 0))
+        ),
+        "covers": _covers,
+        "telephone": lambda f: f([*_times(0, 60, 20), 3000.0], _times(1, 12, 21), 60, 0)[1] < 9,
+        "input_kept": _keeps_lists,
+    },
+)
+
+
 after_annotation = chapter.quiz("after_annotation")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from lecturekit.exercises import Chapter
 
@@ -131,6 +132,92 @@ tight_box = chapter.exercise(
             *(_tight_box(mask)[k + 2] - _tight_box(mask)[k] for k in (0, 1)),
         ),
         "whole_picture": lambda mask: (0, 0, mask.shape[1], mask.shape[0]),
+    },
+)
+
+
+def _fool_cam(image, network, k, corner):
+    x0, y0, x1, y1 = corner
+    weights = network.classifier.weight[k].detach()
+    changed = image.clone()
+    for _ in range(40):
+        leaf = changed.clone().requires_grad_()
+        cam = torch.einsum("c,chw->hw", weights, network.forward_features(leaf[None])[0])
+        high, wide = cam.shape[0] / image.shape[1], cam.shape[1] / image.shape[2]
+        goal = cam[int(y0 * high) : int(y1 * high), int(x0 * wide) : int(x1 * wide)].amax()
+        (slope,) = torch.autograd.grad(goal, leaf)
+        uphill = changed + 0.1 * slope.sign()
+        changed[:, y0:y1, x0:x1] = uphill[:, y0:y1, x0:x1].clamp(-1, 1)
+    return changed
+
+
+class _Small(nn.Module):
+    """Features of 4 x 4 positions from 32 x 32 pixels, each from its own square, an average and a layer."""
+
+    def __init__(self, seed):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.squares, self.classifier = nn.Conv2d(3, 16, 8, stride=8), nn.Linear(16, 3)
+        self.requires_grad_(False)
+
+    def forward_features(self, images):
+        return self.squares(images).relu()
+
+    def forward(self, images):
+        return self.classifier(self.forward_features(images).mean((2, 3)))
+
+
+_CORNERS = ((0, 0, 8, 8), (16, 16, 32, 32))
+
+
+def _fooled(answer, seed, corner):
+    """The picture before and after, the network, and the class that it names."""
+    network, image = _Small(seed), _seeded(seed + 5, 3, 32, 32).clamp(-1, 1) / 2
+    k = int(network(image[None]).argmax())
+    return image, answer(image.clone(), network, k, corner), network, k
+
+
+def _every(holds):
+    """Whether something holds for two networks and two corners."""
+    return lambda f: all(holds(*_fooled(f, s, corner), corner) for s in (0, 1) for corner in _CORNERS)
+
+
+def _only_there(image, changed, network, k, corner):
+    x0, y0, x1, y1 = corner
+    apart = (changed != image).any(0)
+    inside = torch.zeros_like(apart)
+    inside[y0:y1, x0:x1] = True
+    return bool(apart.any()) and not bool((apart & ~inside).any())
+
+
+def _peak_inside(image, changed, network, k, corner):
+    cam = torch.einsum("c,chw->hw", network.classifier.weight[k], network.forward_features(changed[None])[0])
+    row, column = divmod(int(cam.argmax()), 4)
+    x0, y0, x1, y1 = corner
+    return x0 <= 8 * column < x1 and y0 <= 8 * row < y1
+
+
+def _leaves_alone(answer):
+    network, image = _Small(0), _seeded(5, 3, 32, 32).clamp(-1, 1) / 2
+    before = image.clone()
+    answer(image, network, int(network(image[None]).argmax()), _CORNERS[0])
+    same = all(torch.equal(a, b) for a, b in zip(network.parameters(), _Small(0).parameters(), strict=True))
+    return same and torch.equal(image, before) and not any(p.requires_grad for p in network.parameters())
+
+
+fool_cam = chapter.open_task(
+    "fool_cam",
+    _fool_cam,
+    {
+        "form": lambda f: tuple(_fooled(f, 0, _CORNERS[0])[1].shape) == (3, 32, 32),
+        "only_there": _every(_only_there),
+        "in_range": _every(lambda image, changed, *_: bool((changed.abs() <= 1).all())),
+        "same_answer": _every(
+            lambda image, changed, network, k, corner: int(network(changed[None]).argmax()) == k
+        ),
+        "moved": _every(_peak_inside),
+        "nothing_else": _leaves_alone,
     },
 )
 

@@ -136,4 +136,63 @@ extent = chapter.exercise(
 )
 
 
+def _pool_first(features, weight, bias, size):
+    height, width = features.shape[1:]
+    if size > min(height, width):
+        raise ValueError(f"size must be at most {min(height, width)}, got {size}")
+    windows = features.unfold(1, height - size + 1, 1).unfold(2, width - size + 1, 1)
+    pooled = windows.mean((3, 4))  # (C, size, size)
+    return weight @ pooled.flatten() + bias
+
+
+def _window_mean(features, weight, bias, size):
+    """The slow way: the layer's answer for every window of the right size, and their mean."""
+    rows, columns = (n - size + 1 for n in features.shape[1:])
+    windows = [features[:, y : y + size, x : x + size] for y in range(rows) for x in range(columns)]
+    return torch.stack([weight @ window.flatten() + bias for window in windows]).mean(0)
+
+
+def _layer(seed, size, channels=3, classes=4):
+    return _seeded(seed, classes, channels * size * size), _seeded(seed + 1, classes), size
+
+
+def _agrees(answer, height, width, size):
+    features, layer = _seeded(9, 3, height, width), _layer(1, size)
+    return torch.allclose(answer(features, *layer), _window_mean(features, *layer), atol=1e-4)
+
+
+def _refuses(answer):
+    try:
+        answer(_seeded(0, 3, 4, 9), *_layer(1, 5))
+    except ValueError as error:
+        return "5" in str(error)
+    return False
+
+
+def _has_gradient(answer):
+    leaf = _seeded(0, 3, 6, 7).requires_grad_()
+    answer(leaf, *_layer(1, 3)).sum().backward()
+    return leaf.grad is not None and bool(leaf.grad.any())
+
+
+pool_first = chapter.open_task(
+    "pool_first",
+    _pool_first,
+    {
+        "form": lambda f: tuple(f(_seeded(0, 3, 6, 6), *_layer(1, 3)).shape) == (4,),
+        "fits": lambda f: torch.allclose(
+            f(_seeded(0, 3, 5, 5), *_layer(1, 5)), _window_mean(_seeded(0, 3, 5, 5), *_layer(1, 5)), atol=1e-4
+        ),
+        "windows": lambda f: _agrees(f, 14, 14, 7),
+        "oblong": lambda f: _agrees(f, 5, 11, 3) and _agrees(f, 9, 4, 4),
+        "global": lambda f: _agrees(f, 6, 8, 1),
+        "refuses": _refuses,
+        "gradient": _has_gradient,
+        "input_kept": lambda f: (
+            lambda x: f(x, *_layer(1, 3)) is not None and torch.equal(x, _seeded(0, 3, 6, 6))
+        )(_seeded(0, 3, 6, 6)),
+    },
+)
+
+
 after_gap = chapter.quiz("after_gap")

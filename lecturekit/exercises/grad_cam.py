@@ -134,4 +134,94 @@ def _pixels_covered(images: torch.Tensor, row: int, column: int, side: int) -> t
     return copy
 
 
+def _grad_cam_of(model, layer, images, classes):
+    kept = []
+
+    def swap(module, inputs, output):
+        kept.append(output.detach().requires_grad_())
+        return kept[0].clone()
+
+    handle = layer.register_forward_hook(swap)
+    try:
+        with torch.enable_grad():
+            logits = model(images)
+    finally:
+        handle.remove()
+    score = logits[torch.arange(len(images)), classes].sum()
+    (gradients,) = torch.autograd.grad(score, kept[0])
+    return (gradients.mean((2, 3), keepdim=True) * kept[0]).sum(1).detach()
+
+
+def _gap_network(frozen=False, in_place=False):
+    """Convolution, batch norm, ReLU, average, linear layer."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        layers = [nn.Conv2d(3, 5, 3, padding=1), nn.BatchNorm2d(5), nn.ReLU(inplace=in_place)]
+        net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 4)).eval()
+    return net.requires_grad_(not frozen)
+
+
+_PICTURES = (2, 3, 6, 7)
+
+
+def _by_formula(net, at, classes):
+    """The map at layer number `at` of `_gap_network`: 1 for the batch norm, 2 for the ReLU."""
+    with torch.no_grad():
+        features = net[: at + 1](_seeded(1, *_PICTURES)) if at == 1 else net[:3](_seeded(1, *_PICTURES))
+    slope = (features > 0).float() if at == 1 else torch.ones_like(features)
+    weights = net[5].weight.detach()[classes][:, :, None, None] * slope / features[0, 0].numel()
+    return (weights.mean((2, 3), keepdim=True) * features).sum(1)
+
+
+def _maps_of(answer, at=2, classes=(1, 3), **options):
+    net = _gap_network(**options)
+    return answer(net, net[at], _seeded(1, *_PICTURES), torch.tensor(classes)), net
+
+
+def _as_formula(answer, at, **options):
+    made, _ = _maps_of(answer, at, **options)
+    wanted = _by_formula(_gap_network(), at, torch.tensor((1, 3)))
+    return torch.allclose(made, wanted, rtol=1e-4, atol=1e-6)
+
+
+def _unobserved(answer):
+    net = _gap_network()
+
+    class Broken(nn.Module):
+        def forward(self, images):
+            net[:3](images)
+            raise RuntimeError("the network failed")
+
+    try:
+        answer(Broken(), net[2], _seeded(1, *_PICTURES), torch.tensor([0, 0]))
+    except RuntimeError:
+        return not net[2]._forward_hooks
+    return False
+
+
+grad_cam_of = chapter.open_task(
+    "grad_cam_of",
+    _grad_cam_of,
+    {
+        "form": lambda f: tuple(_maps_of(f)[0].shape) == (2, 6, 7),
+        "last_layer": lambda f: _as_formula(f, 2),
+        "inner_layer": lambda f: _as_formula(f, 1),
+        "in_place": lambda f: _as_formula(f, 1, in_place=True),
+        "own_class": lambda f: (
+            not torch.allclose(_maps_of(f, classes=(0, 3))[0][0], _maps_of(f, classes=(1, 3))[0][0])
+            and torch.allclose(_maps_of(f, classes=(0, 3))[0][1], _maps_of(f, classes=(1, 3))[0][1])
+        ),
+        "frozen": lambda f: _as_formula(f, 2, frozen=True),
+        "no_trace": lambda f: (
+            lambda made, net: (
+                not net[2]._forward_hooks
+                and not made.requires_grad
+                and all(p.grad is None for p in net.parameters())
+            )
+        )(*_maps_of(f)),
+        "no_trace_of_failure": _unobserved,
+    },
+)
+
+
 after_grad_cam = chapter.quiz("after_grad_cam")

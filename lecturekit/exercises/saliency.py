@@ -195,4 +195,68 @@ seeds_from_map = chapter.exercise(
 )
 
 
+def _deletion_curve(score_of, image, saliency_map, steps):
+    order = saliency_map.flatten().argsort(descending=True)
+    left = image.clone()
+    scores = [float(score_of(left))]
+    for part in order.tensor_split(steps):
+        left.flatten(1)[:, part] = 0
+        scores.append(float(score_of(left)))
+    return scores
+
+
+def _adder(seed=0, size=6):
+    """A score that adds up an image's pixels, each with a weight of its own, and that image."""
+    weights = _seeded(seed, size, size).abs() + 0.1
+    return (lambda image: (image.mean(0) * weights).sum()), torch.ones(3, size, size), weights
+
+
+def _curve(answer, steps=4, flipped=False, size=6):
+    score_of, image, weights = _adder(size=size)
+    return answer(score_of, image, -weights if flipped else weights, steps)
+
+
+def _halfway(answer):
+    score_of, image, weights = _adder()
+    lower_half = weights.flatten().sort().values[:18].sum()
+    return np.isclose(answer(score_of, image, weights, 2)[1], lower_half, rtol=1e-4)
+
+
+def _calls(answer):
+    score_of, image, weights = _adder()
+    asked = []
+    answer(lambda x: asked.append(x.clone()) or score_of(x), image, weights, 5)
+    return len(asked) == 6
+
+
+def _all_colours_go(answer):
+    _, image, weights = _adder()
+    return np.allclose(answer(lambda x: x[2].sum(), image, weights, 3), (36, 24, 12, 0))
+
+
+def _image_kept(answer):
+    score_of, image, weights = _adder()
+    answer(score_of, image, weights, 3)
+    return bool((image == 1).all()) and torch.equal(weights, _adder()[2])
+
+
+deletion_curve = chapter.open_task(
+    "deletion_curve",
+    _deletion_curve,
+    {
+        "form": lambda f: len(_curve(f, 4)) == 5 and all(isinstance(float(v), float) for v in _curve(f, 4)),
+        "ends": lambda f: np.allclose(
+            [_curve(f)[0], _curve(f)[-1]], [float(_adder()[0](_adder()[1])), 0.0], rtol=1e-4
+        ),
+        "halfway": _halfway,
+        "right_map": lambda f: np.mean(_curve(f)) < np.mean(_curve(f, flipped=True)) - 0.5,
+        "falls": lambda f: bool((np.diff(_curve(f, 6)) < 0).all() and (np.diff(_curve(f, 6), 2) > 0).all()),
+        "all_colours": _all_colours_go,
+        "uneven": lambda f: len(_curve(f, 7, size=5)) == 8 and np.isclose(_curve(f, 7, size=5)[-1], 0),
+        "few_calls": _calls,
+        "input_kept": _image_kept,
+    },
+)
+
+
 after_saliency = chapter.quiz("after_saliency")

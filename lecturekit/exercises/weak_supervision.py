@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+
 import numpy as np
 
 from lecturekit.exercises import Chapter
@@ -199,6 +201,87 @@ def _looked_at(labels, back, bounded):
     """Rows and columns that each pixel reads, brought into the picture by a function of value and size."""
     rows, columns = np.indices(labels.shape)
     return bounded(rows + back[..., 1], labels.shape[0]), bounded(columns + back[..., 0], labels.shape[1])
+
+
+def _spread_strokes(image, strokes):
+    height, width = strokes.shape
+    colours = image.astype(float)
+    labels = strokes.copy()
+    cost = np.where(strokes == 255, np.inf, 0.0)
+    edge = [(0.0, y, x) for y, x in np.argwhere(strokes != 255).tolist()]
+    while edge:
+        here, y, x = heapq.heappop(edge)  # the cheapest place that is not settled yet
+        for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+            if 0 <= v < height and 0 <= u < width:
+                there = here + 1 + np.abs(colours[v, u] - colours[y, x]).sum()
+                if there < cost[v, u]:
+                    cost[v, u], labels[v, u] = there, labels[y, x]
+                    heapq.heappush(edge, (there, v, u))
+    return labels
+
+
+def _stroked(places, shape=(12, 16)):
+    strokes = np.full(shape, 255, np.uint8)
+    for (y, x), c in places.items():
+        strokes[y, x] = c
+    return strokes
+
+
+def _two_halves():
+    """Left of column 11 dark, right of it light: strokes far from the edge, one nearer to it."""
+    image = np.full((12, 16, 3), 40, np.uint8)
+    image[:, 11:] = 190
+    wanted = np.where(np.arange(16) < 11, 1, 2) * np.ones((12, 1), int)
+    return image, _stroked({(6, 1): 1, (6, 12): 2}), wanted
+
+
+def _walled():
+    """A light wall, open at the bottom only; class 1 left of it, class 2 right of it at the top."""
+    image = np.full((12, 16, 3), 60, np.uint8)
+    image[:10, 8] = 220
+    return image, _stroked({(1, 1): 1, (1, 9): 2})
+
+
+def _small_scene():
+    """A red disc on speckled ground, with a stroke on either."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:24, :30]
+    truth = np.where((x - 17) ** 2 + (y - 11) ** 2 < 64, 3, 0)
+    image = np.where(truth[..., None] > 0, (200, 60, 50), (80, 120, 90)) + random.normal(0, 2, (24, 30, 3))
+    strokes = np.full(truth.shape, 255, np.uint8)
+    strokes[11, 14:19], strokes[1, 2:28] = 3, 0
+    return image.clip(0, 255).astype(np.uint8), strokes, truth
+
+
+def _keeps_strokes(f):
+    image, strokes, _ = _small_scene()
+    before = image.copy(), strokes.copy()
+    f(image, strokes)
+    return np.array_equal(image, before[0]) and np.array_equal(strokes, before[1])
+
+
+spread_strokes = chapter.open_task(
+    "spread_strokes",
+    _spread_strokes,
+    {
+        "form": lambda f: np.shape(f(*_two_halves()[:2])) == (12, 16),
+        "complete": lambda f: set(np.unique(f(*_small_scene()[:2])).tolist()) == {0, 3},
+        "strokes_kept": lambda f: (lambda made, strokes: bool((made == strokes)[strokes != 255].all()))(
+            f(*_small_scene()[:2]), _small_scene()[1]
+        ),
+        "edge": lambda f: np.array_equal(f(*_two_halves()[:2]), _two_halves()[2]),
+        "near": lambda f: np.array_equal(
+            np.asarray(f(np.zeros((12, 16, 3), np.uint8), _stroked({(6, 2): 4, (6, 13): 5})))[6],
+            np.where(np.arange(16) < 8, 4, 5),
+        ),
+        "round_the_wall": lambda f: (lambda made: (made[1, 7], made[9, 9]) == (1, 2))(f(*_walled())),
+        "scene": lambda f: float((f(*_small_scene()[:2]) == _small_scene()[2]).mean()) > 0.97,
+        "no_overflow": lambda f: np.array_equal(
+            f(255 - _two_halves()[0], _two_halves()[1]), _two_halves()[2]
+        ),
+        "input_kept": _keeps_strokes,
+    },
+)
 
 
 after_weak_supervision = chapter.quiz("after_weak_supervision")
