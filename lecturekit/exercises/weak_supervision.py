@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
-
 import numpy as np
 
 from lecturekit.exercises import Chapter
@@ -203,20 +201,29 @@ def _looked_at(labels, back, bounded):
     return bounded(rows + back[..., 1], labels.shape[0]), bounded(columns + back[..., 0], labels.shape[1])
 
 
+_ALL, _FIRST, _LAST = slice(None), slice(None, -1), slice(1, None)
+#: Each pixel that has a neighbour above, below, left or right, and that neighbour.
+_NEIGHBOURS = [
+    ((_LAST, _ALL), (_FIRST, _ALL)),
+    ((_FIRST, _ALL), (_LAST, _ALL)),
+    ((_ALL, _LAST), (_ALL, _FIRST)),
+    ((_ALL, _FIRST), (_ALL, _LAST)),
+]
+
+
 def _spread_strokes(image, strokes):
-    height, width = strokes.shape
     colours = image.astype(float)
     labels = strokes.copy()
     cost = np.where(strokes == 255, np.inf, 0.0)
-    edge = [(0.0, y, x) for y, x in np.argwhere(strokes != 255).tolist()]
-    while edge:
-        here, y, x = heapq.heappop(edge)  # the cheapest place that is not settled yet
-        for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-            if 0 <= v < height and 0 <= u < width:
-                there = here + 1 + np.abs(colours[v, u] - colours[y, x]).sum()
-                if there < cost[v, u]:
-                    cost[v, u], labels[v, u] = there, labels[y, x]
-                    heapq.heappush(edge, (there, v, u))
+    for _ in range(strokes.size):  # no cheapest way has more steps
+        before = cost.copy()
+        for here, there in _NEIGHBOURS:
+            by_there = cost[there] + 1 + np.abs(colours[here] - colours[there]).sum(2)
+            closer = by_there < cost[here]
+            labels[here] = np.where(closer, labels[there], labels[here])
+            cost[here] = np.where(closer, by_there, cost[here])
+        if np.array_equal(cost, before):
+            break
     return labels
 
 

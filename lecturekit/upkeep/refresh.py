@@ -33,6 +33,8 @@ _CELL_METADATA = ("tags", "slideshow", "jupyter", "editable", "deletable")
 
 #: Pixels of a committed figure to one CSS pixel of the page: what a photograph and a legible label need.
 COMMITTED_SCALE = 0.8
+#: Of WebP, for photographs: larger panels show more than finer grain does.
+PHOTO_QUALITY = 50
 
 
 class Refused(Exception):
@@ -151,5 +153,5 @@ def smallest(png: bytes, shown: int | None = None) -> tuple[str, bytes]:
     if image.getcolors(256) is None:
         few = image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).convert("RGBA")
         forms.append(encoded(np.asarray(few), "WEBP", **exact))
-        forms.append(encoded(np.asarray(image), "WEBP", quality=75, alpha_quality=80, method=6))
+        forms.append(encoded(np.asarray(image), "WEBP", quality=PHOTO_QUALITY, alpha_quality=80, method=6))
     return "image/webp", min(forms, key=len)

@@ -1,11 +1,10 @@
-"""The ladder: rows, the file under them, the table and the plot."""
+"""The reader's own ladder: rows, the file under them, and the table."""
 
 import json
 import math
 import re
 import subprocess
 import sys
-from itertools import pairwise
 from subprocess import PIPE
 
 import numpy as np
@@ -13,9 +12,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from matplotlib import pyplot as plt
-from matplotlib.colors import to_hex
-from matplotlib.text import Text
 
 from lecturekit.kit.storage import ROOT
 from lecturekit.labs import ladder
@@ -29,8 +25,7 @@ C = Row("00_start_here", "nothing", 0.0, 0.5, "grid pointing")
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
-    yield tmp_path
-    plt.close("all")
+    return tmp_path
 
 
 def put(*rows):
@@ -170,7 +165,6 @@ def test_one_bad_row_never_blocks_the_ladder(name):
         assert list(ladder.table()) == [A, B]
     put(C)
     assert list(ladder.table()) == [C, A, B]
-    ladder.plot().canvas.draw()
 
 
 @pytest.mark.parametrize(
@@ -186,7 +180,6 @@ def test_a_row_that_could_not_be_kept_is_refused_at_once(row):
 
 def test_dollars_are_no_formula():
     put(Row("c", "$\\no{formula$", 5, 0.5, "$\\frac$"))
-    ladder.plot().canvas.draw()
 
 
 def test_a_ladder_that_cannot_be_written_is_read(monkeypatch):
@@ -257,7 +250,7 @@ def test_notebooks_at_once_lose_no_row():
     assert len(ladder.table()) == 30
 
 
-# ---------------------------------------------------------------- table and plot
+# ---------------------------------------------------------------- the table
 
 
 def test_table_as_text_and_html():
@@ -282,59 +275,3 @@ def test_table_as_text_and_html():
 def test_empty_ladder_says_so_everywhere():
     assert "no rows yet" in repr(ladder.table())
     assert "no rows yet" in ladder.table()._repr_html_()
-    assert "No points yet" in ladder.alt_text()
-    (axis,) = ladder.plot().axes
-    assert axis.get_legend() is None
-    assert [t.get_text() for t in axis.texts] == ["no rows yet"]
-
-
-def test_plot_puts_every_row_where_it_belongs():
-    put(A, B, C)
-    (axis,) = ladder.plot().axes
-    assert axis.get_xscale() == "symlog"
-    points = np.concatenate([c.get_offsets() for c in axis.collections])
-    assert {tuple(p) for p in points} == {(r.seconds, r.quality) for r in (A, B, C)}
-    assert {t.get_text() for t in axis.texts} == {"image class (05)", "box (07)", "nothing (00)"}
-    x0, x1 = axis.get_xlim()
-    assert x0 < 0 < 42.4 < x1
-
-
-def test_measures_differ_in_symbol_and_the_legend_names_them():
-    seven = [Row("c", f"l{k}", 10.0**k, 0.5, f"measure {k}") for k in range(7)]
-    (axis,) = ladder.plot(seven).axes
-    shapes = {c.get_paths()[0].vertices.round(3).tobytes() for c in axis.collections}
-    colours = {to_hex(c.get_facecolor()[0]) for c in axis.collections}
-    assert len(shapes) == len(colours) == 7
-    assert [t.get_text() for t in axis.get_legend().get_texts()] == [f"measure {k}" for k in range(7)]
-    assert "Compare like symbols only" in axis.get_legend().get_title().get_text()
-
-
-def test_one_measure_has_one_symbol():
-    (axis,) = ladder.plot([A, C]).axes
-    assert len(axis.collections) == 1
-
-
-def test_texts_of_close_points_do_not_overlap():
-    close = [Row(f"{k:02d}_x", "image class", 20.0, 0.6 + 0.005 * k, "m") for k in range(6)]
-    figure = ladder.plot([*close, B, Row("07_x", "extreme clicks", 7.2, 0.61, "m")])
-    figure.canvas.draw()
-    boxes = [Text.get_window_extent(t) for t in figure.axes[0].texts]  # the text without its line
-    overlaps = [(i, j) for i in range(len(boxes)) for j in range(i) if boxes[i].overlaps(boxes[j])]
-    assert overlaps == []
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.floats(0, 1).map(lambda q: round(q, 2)), min_size=2, max_size=8))
-def test_lines_of_one_column_do_not_cross(qualities):
-    heights = ladder._spread([(20.0, q) for q in qualities])
-    order = sorted(range(len(qualities)), key=lambda i: (qualities[i], heights[i]))
-    assert all(heights[a] < heights[b] for a, b in pairwise(order))
-
-
-def test_alt_text_tells_every_point():
-    put(A, C)
-    assert ladder.alt_text() == (
-        "Quality against seconds of annotation a picture. "
-        "nothing, 0 s: 0.50 grid pointing (00_start_here); "
-        "image class, 20 s: 0.60 grid pointing (05_class_activation_maps)."
-    )
