@@ -98,7 +98,7 @@ def as_input(images: Sequence[np.ndarray], side: int = 224) -> Tensor:
 
 
 @torch.no_grad()
-def last_features(network: Any, images: Sequence[np.ndarray], side: int = 224, batch: int = 8) -> Tensor:
+def last_features(network: Any, images: Sequence[np.ndarray], side: int = 224, batch: int = 2) -> Tensor:
     """The frozen network's last feature maps, ``(B, C, h, w)``; whole pictures, at `side` pixels.
 
     Args:
