@@ -83,30 +83,6 @@ class_maps = chapter.exercise(
 )
 
 
-def _multiply_adds(channels, classes, positions):
-    return channels * classes, channels * classes * positions
-
-
-multiply_adds = chapter.exercise(
-    "multiply_adds",
-    _multiply_adds,
-    cases=lambda: [(1280, 1000, 49), (3, 5, 4), (8, 2, 1)],
-    mistakes={
-        "swapped": lambda channels, classes, positions: (channels * classes * positions, channels * classes),
-        "per_class": lambda channels, classes, positions: (channels, channels * positions),
-        "with_the_average": lambda channels, classes, positions: (
-            channels * positions + channels * classes,
-            channels * classes * positions + classes * positions,
-        ),
-        "same": lambda channels, classes, positions: (channels * classes, channels * classes),
-        "parameters": lambda channels, classes, positions: (
-            channels * classes + classes,
-            (channels * classes + classes) * positions,
-        ),
-    },
-)
-
-
 def _extent(scores, mask):
     return (scores[mask] > 0).float().mean()
 

@@ -40,23 +40,6 @@ grad_cam_map = chapter.exercise(
 )
 
 
-def _logit_from_grad_cam(grad_map, bias):
-    return grad_map.sum() + bias
-
-
-logit_from_grad_cam = chapter.exercise(
-    "logit_from_grad_cam",
-    _logit_from_grad_cam,
-    cases=lambda: [(_seeded(0, 7, 7), torch.tensor(0.5)), (_seeded(1, 2, 3), torch.tensor(-2.0))],
-    mistakes={
-        "mean": lambda grad_map, bias: grad_map.mean() + bias,
-        "no_bias": lambda grad_map, bias: grad_map.sum(),
-        "multiplied": lambda grad_map, bias: grad_map.sum() * grad_map.numel() + bias,
-        "rectified": lambda grad_map, bias: grad_map.clamp(min=0).sum() + bias,
-    },
-)
-
-
 def _before_and_after(layer, activation, x):
     before = layer(x)
     return before, activation(before.clone())
@@ -79,23 +62,6 @@ before_and_after = chapter.exercise(
         "after_twice": lambda layer, activation, x: (activation(layer(x)), activation(layer(x))),
         "swapped": lambda layer, activation, x: _before_and_after(layer, activation, x)[::-1],
         "always_relu": lambda layer, activation, x: ((before := layer(x)), before.clamp(min=0)),
-    },
-)
-
-
-def _contrast(logits, a, b):
-    return logits[:, a] - logits[:, b]
-
-
-contrast = chapter.exercise(
-    "contrast",
-    _contrast,
-    cases=lambda: [(_seeded(0, 3, 5), 1, 4), (_seeded(1, 4, 6), 3, 0)],
-    mistakes={
-        "shares": lambda logits, a, b: logits.softmax(1)[:, a] - logits.softmax(1)[:, b],
-        "reversed": lambda logits, a, b: logits[:, b] - logits[:, a],
-        "first_image": lambda logits, a, b: logits[0, a] - logits[0, b],
-        "absolute": lambda logits, a, b: (logits[:, a] - logits[:, b]).abs(),
     },
 )
 
