@@ -112,14 +112,15 @@ def test_the_lecture_is_linked_at_its_words():
 def test_kinds_of_mistakes(chapters):
     by_name = {
         (exercise.name, mistake.name): wrong
-        for exercise in chapters["06"].exercises
+        for chapter in (chapters["05"], chapters["06"])
+        for exercise in chapter.exercises
         for mistake, wrong in zip(
-            exercise.mistakes, mistakes.wrong_answers(exercise, chapters["06"].module), strict=True
+            exercise.mistakes, mistakes.wrong_answers(exercise, chapter.module), strict=True
         )
     }
-    assert by_name["logit_from_grad_cam", "no_bias"].written == "grad_map.sum()"
-    assert by_name["contrast", "first_image"].kind == "shape"
-    assert by_name["contrast", "reversed"].kind == "slip"
+    assert by_name["logit_from_map", "no_bias"].written == "cam_map.mean()"
+    assert by_name["weighted_sum", "channels_left"].kind == "shape"
+    assert by_name["grad_cam_map", "mean_over_channels"].kind == "slip"
     assert "copy = images.clone()" in by_name["covered", "pixels"].written
     assert by_name["before_and_after", "no_copy"].kind in ("values", "sometimes")
     assert all(wrong.shows for wrong in by_name.values())
