@@ -51,6 +51,7 @@ class Place {
     this.marks = element("div", { "aria-hidden": "true" });
     this.node = stageWith("The picture. Arrow keys move the mark.", this.image, this.marks);
     this.changed = changed;
+    this.locked = false;
     this.guess = model.get("guess");
     follow(this.node, (place) => this.set(place));
     this.node.addEventListener("keydown", (event) => {
@@ -89,7 +90,12 @@ class Place {
 class Curve {
   constructor(model, changed) {
     const { names, low, high, across, up } = model.get("_axis");
-    Object.assign(this, { names, low, high, changed, chosen: 0 });
+    this.names = names;
+    this.low = low;
+    this.high = high;
+    this.changed = changed;
+    this.chosen = 0;
+    this.locked = false;
     this.guess = model.get("guess");
     this.svg = drawn("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true" });
     const label = `${up} against ${across}. Left and right choose a point, up and down move it.`;
@@ -170,6 +176,7 @@ class Answers {
     const group = `lk-guess-${groups++}`;
     this.options = model.get("options");
     this.guess = model.get("guess");
+    this.locked = false;
     this.inputs = this.options.map((_, k) => focusable("input", {
       type: "radio", name: group, checked: this.guess[0] === k,
     }));
