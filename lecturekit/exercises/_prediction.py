@@ -152,7 +152,7 @@ class Prediction(anywidget.AnyWidget):
         if score is None:
             show(_Verdict("○", "No prediction", self.question, _UNSET))
             return
-        self.words = f"{score.words}: {score.points:.0%}. A blind guess scores {score.blind:.0%}."
+        self.words = f"{score.words}. A blind guess scores {score.blind:.0%}."
         self.outcome = where
         kept = {"question": self.question, "guess": list(self.guess)}
         _memory.remember("predictions", self.name, kept | {"points": score.points, "blind": score.blind})
