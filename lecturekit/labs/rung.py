@@ -387,7 +387,7 @@ def figure(chapter: str = "", ladder: Sequence[Rung] | None = None) -> Figure:
     ladder = rungs() if ladder is None else ladder
     with matplotlib.rc_context(cast(Any, STYLE)):
         drawn, axes = plt.subplots(
-            1, 2, sharey=True, figsize=(7.6, 1.1 + 0.25 * len(ladder)), width_ratios=(1, 1.25)
+            1, 2, sharey=True, figsize=(6.8, 0.8 + 0.21 * len(ladder)), width_ratios=(1, 1.25)
         )
         for row, rung in enumerate(ladder):
             _draw_rung(axes, row, rung, chapter in rung.chapters)
