@@ -1,8 +1,7 @@
 """What a notebook may take of a laptop, and code that measures it in a kernel."""
 
-#: Largest memory that a notebook may take, MB: its test fails above. The goal is 1200; some notebooks lie
-#: within 3 % of it (04 above it), where another allocator alone could decide.
-MAX_MB = 1400
+#: Largest memory that a notebook may take, MB (1 MB is a million bytes); its test fails above.
+MAX_MB = 1200
 #: Prints CPU seconds and the largest memory so far, in MB.
 MEASURE = """
 import sys as _sys, time as _time
