@@ -33,9 +33,14 @@ _CELLS = (
     "from lecturekit.labs import project\n"
     "from lecturekit.widgets.project_labeller import ProjectLabeller\n\n"
     "p = project.load({path!r})\n"
-    "labeller = ProjectLabeller(p, **project.labeller_options(p))\n"
+    "options = project.labeller_options(p)\n"
+    "labeller = ProjectLabeller(p, **options)\n"
     "{more}"
     "labeller",
+)
+
+_CORRECT = (
+    'labeller.do("show doubtful" if "doubtful" in options else "show unlabelled")\nlabeller.do("answers")\n'
 )
 
 
@@ -119,7 +124,7 @@ def correct(where: Where = HERE, browser: Browser = True) -> None:
 
     with _told():
         project.trained(project.load(where))  # there must be a student
-    _notebook(where, "correct", 'labeller.do("show doubtful")\nlabeller.do("answers")\n', browser)
+    _notebook(where, "correct", _CORRECT, browser)
 
 
 @app.command(name="import")

@@ -48,7 +48,7 @@ def test_notebooks_are_made_once(taught_cli, name):
     book = json.loads(path.read_text("utf-8"))
     (cell,) = book["cells"]
     compile("".join(cell["source"]), "cell", "exec")
-    assert "ProjectLabeller(p, **project.labeller_options(p))" in "".join(cell["source"])
+    assert "ProjectLabeller(p, **options)" in "".join(cell["source"])
     path.write_text("mine")
     run(name, "-p", taught_cli.path, "--no-browser")
     assert path.read_text() == "mine"

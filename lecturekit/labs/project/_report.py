@@ -225,6 +225,7 @@ def _page(project: Project, found: Trained, scores: Scores) -> str:
         "yet. The interval says what other pictures of the same kind could give (bootstrap over the "
         f"pictures){_few(scores)}.</p>",
         _spread(scores),
+        _since(found, learned),
         "<h2>Class by class</h2>",
         _class_table(found, scores),
         "<h2>Does its confidence mean what it says?</h2>",
@@ -250,6 +251,12 @@ def _spread(scores: Scores) -> str:
         return ""
     low, high = min(scores.seeds), max(scores.seeds)
     return f"<p>{len(scores.seeds)} students alone: {_percent(low)} to {_percent(high)}.</p>"
+
+
+def _since(found: Trained, learned: dict[str, Any]) -> str:
+    if learned["labels"] == found.facts["labels"]:
+        return ""
+    return "<p>Labels have changed since this student was trained: train again to see what they bring.</p>"
 
 
 def _halves(found: Trained) -> str:
