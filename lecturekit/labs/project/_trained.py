@@ -21,6 +21,7 @@ from ...kit.devices import pick_device
 from ...kit.storage import write_atomic
 from ...learning.features import Backbone, Features, reducing_layer
 from ...learning.heads import make_head
+from ...learning.networks import make_network
 from ...learning.student import Student
 from ...learning.training import Settings
 from ...models import load_classifier
@@ -236,9 +237,16 @@ def _restored(content: dict[str, Any]) -> Trained:
     classes = tuple(about["classes"])
 
     def student(kept: dict[str, Any]) -> Student:
-        module = make_head(settings.head, matrix.shape[1], len(classes), settings.hidden)
         if settings.finetune:
-            module = nn.Sequential(backbone_of(mean, matrix), module)
+            module: nn.Module = make_network(
+                "efficientnet_lite0",
+                len(classes),
+                reduction=(mean, matrix),
+                head=settings.head,
+                hidden=settings.hidden,
+            )
+        else:
+            module = make_head(settings.head, matrix.shape[1], len(classes), settings.hidden)
         module.load_state_dict(kept["state"])
         return Student(module, len(classes), settings.finetune, kept["offset"])
 
