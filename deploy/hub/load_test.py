@@ -232,15 +232,16 @@ class Kernel:
         await self.hub.ask(f"{self.root}/sessions/{self.session['id']}", "DELETE")
 
 
-async def work(hub: Hub, student: Student, other: Student, notebooks: list[str], end: float) -> None:
+async def work(hub: Hub, student: Student, other: Student, options: argparse.Namespace, end: float) -> None:
     """A student's session: start, run notebooks, draw, be refused, leave."""
+    notebooks = options.notebooks
     await hub.start(student)
     listed = await hub.ask(f"/user/{student.name}/api/contents/work")
     paths = {entry["name"][: entry["name"].find("_")]: entry["path"] for entry in listed["content"]}
     for number in notebooks:
         if time.monotonic() > end:
             break
-        await _notebook(hub, student, other, paths[number], number)
+        await _notebook(hub, student, other, paths[number], number, options.cells)
         if student.row == 0 and number == notebooks[0] and len(notebooks) > 1:
             await hub.stop(student)  # one of them loses the server in the middle, as by idle culling
             await hub.start(student)
@@ -249,16 +250,18 @@ async def work(hub: Hub, student: Student, other: Student, notebooks: list[str],
     student.other_server = await hub.ask(f"/user/{other.name}/api/contents", token=own, fine=(403, 404))
 
 
-async def _notebook(hub: Hub, student: Student, other: Student, path: str, number: str) -> None:
+async def _notebook(
+    hub: Hub, student: Student, other: Student, path: str, number: str, most: int | None
+) -> None:
     contents = f"/user/{student.name}/api/contents/{path}"
     document = await hub.ask(contents)
     kernel = Kernel(hub, student)
     await kernel.open(path)
-    for cell in document["content"]["cells"]:
-        if cell["cell_type"] == "code":
-            _, error = await kernel.run(cell["source"])
-            if error and "raises-exception" not in cell["metadata"].get("tags", []):
-                student.errors.append(f"{number} {cell['id']}: {error}")
+    cells = [cell for cell in document["content"]["cells"] if cell["cell_type"] == "code"]
+    for cell in cells[:most]:
+        _, error = await kernel.run(cell["source"])
+        if error and "raises-exception" not in cell["metadata"].get("tags", []):
+            student.errors.append(f"{number} {cell['id']}: {error}")
     printed, error = await kernel.run(DRAW.format(first=student.drawn, count=LABELS, row=student.row))
     if not error:
         student.drawn += LABELS
@@ -412,7 +415,7 @@ async def session(hub: Hub, process: Any, students: list[Student], options: argp
         await hub.ask(f"/hub/api/users/{student.name}", "POST", {}, fine=(409,))
     end = time.monotonic() + 60 * options.minutes
     others = students[1:] + students[:1]
-    jobs = [work(hub, s, o, options.notebooks, end) for s, o in zip(students, others, strict=True)]
+    jobs = [work(hub, s, o, options, end) for s, o in zip(students, others, strict=True)]
     for student, result in zip(students, await asyncio.gather(*jobs, return_exceptions=True), strict=True):
         if isinstance(result, BaseException):
             student.errors.append(f"{type(result).__name__}: {result}")
@@ -455,6 +458,7 @@ def main() -> int:
     parser.add_argument("--notebooks", nargs="+", default=["00", "01", "05"])
     parser.add_argument("--environment", type=Path, required=True, help="of the course")
     parser.add_argument("--proxy", required=True, help="configurable-http-proxy")
+    parser.add_argument("--cells", type=int, help="of each notebook; all if it is not given")
     parser.add_argument("--minutes", type=float, default=30, help="no notebook is begun after these")
     parser.add_argument("--gigabytes", type=float, default=2.5, help="limit for each process")
     parser.add_argument("--out", type=Path, default=Path("load_test.json"))
