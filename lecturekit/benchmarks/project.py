@@ -15,7 +15,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ from ..datasets.voc import CLASSES
 from ..kit.storage import data_dir, write_atomic
 from ..labels.costs import price, seconds_an_image
 from ..labels.label_map import BACKGROUND, IGNORE
-from ..labs.project._curves import KINDS
-from ..labs.project._plan import split
+from ..labs.project._curves import KINDS, Curves, curves_of, logit
+from ..labs.project._plan import plan, split
 from ..learning.bootstrap import class_ious, picture_counts
 from ..learning.data import BoxAnnotations
 from ..learning.features import Features
@@ -43,6 +43,7 @@ from ..learning.self_transfer import class_maps, train_localiser
 from ..learning.student import Student
 from ..learning.training import Loss, train
 from ..pixels.objectness import as_probability, border_contrast, rank
+from . import _results
 from .boxes import interval
 from .hints import OBJECTNESS, REGULARISER, SEEDS, Pictures, on_grid, pictures
 
@@ -55,17 +56,10 @@ STEPS = 250
 #: Of the training list, the last quarter judges the students that the curves are made of.
 LEARNT = 0.75
 #: Sizes of the curves, and draws of each.
-SIZES, DRAWS = (12, 25, 50, 100, 200, 300), 3
+SIZES, DRAWS = (12, 25, 50, 100, 200, 300), 2
 #: Mixtures whose curves are measured, and those that are then foretold: share of the pictures of each kind.
-LEARNT_MIXTURES = (
-    {"boxes": 0.8, "masks": 0.2},
-    {"scribbles": 0.8, "masks": 0.2},
-)
-MIXTURES = (
-    {"boxes": 0.9, "masks": 0.1},
-    {"boxes": 0.6, "masks": 0.4},
-    {"scribbles": 0.7, "masks": 0.3},
-)
+LEARNT_MIXTURES = ({"boxes": 0.8, "masks": 0.2},)
+MIXTURES = ({"boxes": 0.9, "masks": 0.1}, {"boxes": 0.75, "masks": 0.25}, {"boxes": 0.5, "masks": 0.5})
 #: Hours that are tried: of single kinds, and of mixtures.
 HOURS, MIXTURE_HOURS = (2, 8, 40), (2, 4, 8)
 #: Three people: how much longer than the literature's each takes (thirds of a log-normal spread of .3).
@@ -77,7 +71,7 @@ TASKS = {
     "people": ("person",),
     "vehicles": ("car", "bus", "train", "motorbike"),
 }
-TASK_KINDS, TASK_SIZES, TASK_DRAWS = ("scribbles", "boxes", "masks"), (12, 25), 2
+TASK_KINDS, TASK_SIZES, TASK_DRAWS = ("boxes", "masks"), (12, 25), 1
 #: Part of every piece's name; a change of what is computed gets a new number.
 VERSION = 1
 
@@ -363,23 +357,130 @@ class Bench:
         spent = time.process_time() - start
         pairs = zip(student.labels(judge.features), judge.masks, strict=True)
         counts = np.stack([picture_counts(*pair, len(CLASSES)) for pair in pairs])
+        ious = class_ious(counts.sum(0))
         low, high = interval(counts[None])
-        return {"iou": np.nanmean(class_ious(counts.sum(0))), "low": low, "high": high, "cpu": spent}
+        found = {
+            "iou": np.nanmean(ious),
+            "background": ious[BACKGROUND],
+            "low": low,
+            "high": high,
+            "cpu": spent,
+        }
+        return found | {"objects": float(np.mean([len(boxes) for boxes in teacher.pool.boxes]))}
 
 
-def run(data: str | Path, only: str | None = None) -> str:
+def run(data: str | Path) -> str:
     """Curves and outcomes on a folder in VOC's layout, as Markdown; the rows go to docs/results.
 
     Every student is kept, so a run that was stopped goes on.
 
     Args:
         data: the folder, with the lists train and val.
-        only: ``curve``, ``task`` or ``outcome``: make these students, and no table.
     """
     bench = Bench(*pictures(data))
-    pieces = [*curve_pieces(), *task_pieces(), *outcome_pieces(bench.objects, len(bench.learn.masks))]
-    pieces = [piece for piece in pieces if only in (None, piece.role)]
+    count = len(bench.learn.masks)
+    pieces = [*curve_pieces(), *task_pieces(), *outcome_pieces(bench.objects, count)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # GrabCut says where it fell back to the box
         rows = [bench.result(piece) for piece in tqdm(pieces, unit="student")]
-    return str(len(rows))
+    settings = {
+        "pictures": count,
+        "held_out": len(bench.judge.masks),
+        "judged": count - round(LEARNT * count),
+        "objects": bench.objects,
+        "classes": len(CLASSES) - 1,
+        "speeds": SPEEDS,
+        "dense": DENSE,
+        "sparse": SPARSE,
+        "steps": STEPS,
+    }
+    settings["tasks"] = task_spread(rows, curves_of(rows, settings | {"tasks": 0.0}))
+    rows = foretold(rows, settings)
+    _results.save("project", rows, settings)
+    return table(rows, settings)
+
+
+def task_spread(rows: Sequence[Mapping[str, Any]], curves: Curves) -> float:
+    """How far other tasks lie from the curves at equal labels: root mean square of the logits' difference.
+
+    Args:
+        rows: of all students.
+        curves: through those of all classes.
+    """
+    apart: dict[str, list[float]] = {}
+    for row in rows:
+        if row["role"] == "task":
+            classes = len(TASKS[row["task"]])
+            many = sum(row["counts"].values()) * row["objects"] / classes
+            guess = float(curves.quality({row["name"]: 1.0}, many, classes))
+            apart.setdefault(row["task"], []).append(logit(row["iou"]) - logit(guess))
+    return float(np.sqrt(np.mean([np.mean(some) ** 2 for some in apart.values()])))
+
+
+def foretold(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows, those of outcomes with what the plan had said: mean IoU, and the ends of its interval.
+
+    Args:
+        rows: of all students.
+        settings: as they go to the file.
+    """
+    curves = curves_of(rows, settings)
+    known: dict[str, Any] = {"objects": settings["objects"], "classes": settings["classes"], "familiar": True}
+    found = []
+    for row in map(dict, rows):
+        if row["role"] == "outcome":
+            kinds, share = list(row["counts"]), row["counts"].get("masks", 0) / sum(row["counts"].values())
+            masked = [round(share, 2)] if len(kinds) > 1 else []
+            said = plan(
+                row["hours"],
+                settings["pictures"],
+                kinds=kinds,
+                masked=masked,
+                curves=curves,
+                test=settings["held_out"],
+                **known,
+            )
+            option = next(o for o in said.options if list(o.pictures) == kinds)
+            row["plan"] = [option.quality, option.low, option.high]
+        found.append(row)
+    return found
+
+
+def table(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
+    """What people got for their hours beside what the plan had said, as Markdown.
+
+    Args:
+        rows: as `foretold` makes them.
+        settings: of the file.
+    """
+    lines = [
+        f"{settings['pictures']} pictures to label, {settings['held_out']} held out, {len(SPEEDS)} people of "
+        f"speeds {', '.join(map(str, SPEEDS))}; mean IoU in %.",
+        "",
+        "| labels | hours | pictures | obtained | ± | foretold | interval | inside |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    groups: dict[tuple[str, float], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["role"] == "outcome":
+            groups.setdefault((row["name"], row["hours"]), []).append(row)
+    for (name, hours), some in groups.items():
+        ious, (guess, low, high) = (
+            100 * np.array([row["iou"] for row in some]),
+            100 * np.array(some[0]["plan"]),
+        )
+        many = sorted(sum(row["counts"].values()) for row in some)
+        label = str(many[0]) if many[0] == many[-1] else f"{many[0]} to {many[-1]}"
+        inside = sum(low <= iou <= high for iou in ious)
+        lines.append(
+            f"| {name} | {hours} | {label} | {ious.mean():.1f} | {ious.std(ddof=1):.1f} | {guess:.1f} "
+            f"| {low:.1f} to {high:.1f} | {inside} of {len(some)} |"
+        )
+    told = [row for some in groups.values() for row in some]
+    held = sum(row["plan"][1] <= row["iou"] <= row["plan"][2] for row in told)
+    width = np.mean([row["plan"][2] - row["plan"][1] for row in told])
+    lines += [
+        "",
+        f"The interval holds {held} of {len(told)} outcomes; it is {100 * width:.1f} points wide on average.",
+    ]
+    return "\n".join([*lines, f"Between tasks: {settings['tasks']:.2f} (logits)."])

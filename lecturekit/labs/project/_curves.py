@@ -1,7 +1,8 @@
 """How good a student becomes with how many labels of a kind: curves through what ``bench project`` measured.
 
-Their measure of "how many" is labelled objects a class, so that a folder of two classes is not taken for one
-of twenty. Between the measured sizes, and beyond them, quality is ``top - drop * objects ** -power``.
+Their measure of "how many" is labelled objects a class, and that of quality the IoU of the classes without
+background, so that a folder of two classes is not taken for one of twenty. Between the measured sizes, and
+beyond them, it is ``top - drop * objects ** -power``.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _POWERS, _TOP = np.linspace(0.1, 1.5, 29), 0.95
 
 @dataclass(frozen=True)
 class Curve:
-    """Quality of a kind of label: mean IoU as a function of labelled objects a class.
+    """Quality of a kind of label: IoU of the classes without background, by labelled objects a class.
 
     Attributes:
         top: where it ends with ever more labels.
@@ -46,7 +47,7 @@ class Curve:
     spread: float
 
     def __call__(self, objects: ArrayLike) -> NDArray[np.float64]:
-        """Mean IoU, 0..1.
+        """IoU, 0..1.
 
         Args:
             objects: labelled objects a class, above 0.
@@ -59,7 +60,7 @@ def fit(objects: ArrayLike, quality: ArrayLike) -> Curve:
 
     Args:
         objects: labelled objects a class, ``(n,)``, at least two different ones.
-        quality: mean IoU of a student each, ``(n,)``.
+        quality: of a student each, ``(n,)``.
 
     Example:
         >>> curve = fit([1, 4, 16, 64], [0.2, 0.4, 0.5, 0.55])
@@ -90,6 +91,7 @@ class Curves:
         single: a curve a kind of `KINDS`.
         exponents: for each kind that masks were mixed with, g: with a share s of the pictures masked, the
             student has got ``s ** g`` of the way from the kind's quality to that of masks.
+        background: a, b: where the classes have an IoU of q, background has a + b q.
         mixed: spread of a mixture's student.
         judged: standard deviation of the measured qualities that comes from judging on few pictures: those of
             another hundred would have been all better or all worse.
@@ -101,6 +103,7 @@ class Curves:
 
     single: Mapping[str, Curve]
     exponents: Mapping[str, float]
+    background: tuple[float, float]
     mixed: float
     judged: float
     judged_pictures: int
@@ -108,20 +111,21 @@ class Curves:
     shortest: float
     longest: float
 
-    def quality(self, shares: Mapping[str, float], objects: ArrayLike) -> NDArray[np.float64]:
-        """Mean IoU of a student of one kind, or of one kind and masks.
+    def quality(self, shares: Mapping[str, float], objects: ArrayLike, classes: int) -> NDArray[np.float64]:
+        """Mean IoU, background included, of a student of one kind, or of one kind and masks.
 
         Args:
             shares: of the pictures, by kind; one kind, or one and ``masks``.
             objects: labelled objects a class, of all kinds together.
+            classes: how many, without background.
         """
+        found = self.single["masks"](objects)
         weak, masked = weak_of(shares), shares.get("masks", 0.0)
-        if weak is None:
-            return self.single["masks"](objects)
-        below = self.single[weak](objects)
-        exponent = self.exponents.get(weak, float(np.mean([*self.exponents.values()])))
-        above = np.maximum(self.single["masks"](objects), below)
-        return below + (above - below) * (masked**exponent if masked else 0.0)
+        if weak is not None:
+            below = self.single[weak](objects)
+            way = masked ** self.exponents[weak] if masked else 0.0
+            found = below + np.maximum(found - below, 0) * way
+        return with_background(found, classes, self.background)
 
     def spread(self, shares: Mapping[str, float]) -> float:
         """Standard deviation of one student round `quality`.
@@ -130,6 +134,20 @@ class Curves:
             shares: as in `quality`.
         """
         return self.mixed if len(shares) > 1 else self.single[next(iter(shares))].spread
+
+
+def with_background(
+    quality: NDArray[np.float64], classes: int, background: tuple[float, float]
+) -> NDArray[np.float64]:
+    """IoU of the classes alone -> mean IoU with background.
+
+    Args:
+        quality: of the classes.
+        classes: how many.
+        background: as in `Curves`.
+    """
+    behind = np.clip(background[0] + background[1] * quality, 0, 1)
+    return (classes * quality + behind) / (classes + 1)
 
 
 def weak_of(shares: Mapping[str, float]) -> str | None:
@@ -159,49 +177,59 @@ def curves_of(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) ->
         rows: of its file; those of students that were planned are not looked at.
         settings: of its file.
     """
-    rows = [row for row in rows if row["role"] in ("curve", "task")]
-    objects = settings["objects"] / settings["classes"]
     own = [row for row in rows if row["role"] == "curve"]
-    x = np.array([sum(row["counts"].values()) for row in own]) * objects
-    y = np.array([row["iou"] for row in own])
+    classes = settings["classes"]
+    x = np.array([sum(row["counts"].values()) for row in own]) * settings["objects"] / classes
+    behind = np.array([row["background"] for row in own])
+    y = ((classes + 1) * np.array([row["iou"] for row in own]) - behind) / classes
     kinds = [tuple(row["counts"]) for row in own]
     single = {}
     for kind in KINDS:
         chosen = [k == (kind,) for k in kinds]
         single[kind] = fit(x[chosen], y[chosen])
-    return _with_mixtures(single, own, x, y, settings)
-
-
-def _with_mixtures(
-    single: dict[str, Curve],
-    rows: Sequence[Mapping[str, Any]],
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    settings: Mapping[str, Any],
-) -> Curves:
-    """The exponents of the mixtures, and all that is left."""
-    exponents: dict[str, float] = {}
-    misses: list[float] = []
-    for weak in KINDS:
-        mixed = [k for k, row in enumerate(rows) if set(row["counts"]) == {weak, "masks"}]
-        if not mixed:
-            continue
-        share = np.array([rows[k]["counts"]["masks"] / sum(rows[k]["counts"].values()) for k in mixed])
-        below, above = single[weak](x[mixed]), single["masks"](x[mixed])
-        grid = np.linspace(0.1, 2.0, 39)
-        guess = below + np.maximum(above - below, 0) * share ** grid[:, None]
-        errors = ((guess - y[mixed]) ** 2).mean(1)
-        exponents[weak] = float(grid[errors.argmin()])
-        misses += (guess[errors.argmin()] - y[mixed]).tolist()
-    judged = float(np.mean([(row["high"] - row["low"]) / 3.92 for row in rows]))
-    mixed_spread = float(np.std(misses)) if misses else max(curve.spread for curve in single.values())
+    exponents, misses = _exponents(single, [row["counts"] for row in own], x, y)
+    slope, start = np.polyfit(y, behind, 1)
     return Curves(
         single,
-        exponents or {"boxes": 1.0},
-        mixed_spread,
-        judged,
+        exponents,
+        (float(start), float(slope)),
+        float(np.sqrt(np.mean(np.square(misses)))),
+        float(np.mean([(row["high"] - row["low"]) / 3.92 for row in own])),
         settings["judged"],
-        settings.get("tasks", 0.5),
+        settings["tasks"],
         float(x.min()),
         float(x.max()),
     )
+
+
+def _exponents(
+    single: Mapping[str, Curve],
+    counts: Sequence[Mapping[str, int]],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+) -> tuple[dict[str, float], list[float]]:
+    """How far masks in some of the pictures take each kind, and what that misses."""
+    exponents: dict[str, float] = {}
+    misses: list[float] = []
+    grid = np.linspace(0.1, 2.0, 39)
+    for weak in (kind for kind in KINDS if kind != "masks"):
+        mixed = [k for k, some in enumerate(counts) if set(some) == {weak, "masks"}]
+        if not mixed:
+            continue
+        share = np.array([counts[k]["masks"] / sum(counts[k].values()) for k in mixed])
+        below, above = single[weak](x[mixed]), single["masks"](x[mixed])
+        guess = below + np.maximum(above - below, 0) * share ** grid[:, None]
+        best = ((guess - y[mixed]) ** 2).mean(1).argmin()
+        exponents[weak] = float(grid[best])
+        misses += (guess[best] - y[mixed]).tolist()
+    return exponents, misses
+
+
+def logit(value: Any) -> Any:
+    """``log(v / (1 - v))`` of a quality, which is kept off 0 and 1.
+
+    Args:
+        value: a number or an array, 0..1.
+    """
+    value = np.clip(value, 0.01, 0.99)
+    return np.log(value / (1 - value))

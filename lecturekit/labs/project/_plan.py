@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from ...kit.checks import choice, number, whole
 from ...labels.costs import COSTS, Cost, price, seconds_an_image, sources
 from ...plots import PALETTE, STYLE
-from ..stopwatch import Measure, summary
-from ._curves import KINDS, Curves, measured
+from ..stopwatch import CLASSES, Measure, summary
+from ._curves import KINDS, Curves, logit, measured
 
 #: Shares of the pictures that get a mask in the mixtures that are looked at.
 MASKED = (0.05, 0.1, 0.2, 0.3, 0.5)
@@ -32,6 +32,8 @@ PEOPLE = 0.3
 STOPWATCH = {"tags": "image_class", "clicks": "point", "scribbles": "scribble", "masks": "polygon"}
 #: Share of the draws that an interval holds.
 SHARE = 0.95
+#: No picture is labelled in fewer seconds.
+LEAST = 0.5
 #: How often the unknown is drawn.
 DRAWS = 2000
 
@@ -75,7 +77,7 @@ class Plan:
     """What `plan` answers.
 
     Attributes:
-        options: every kind, and the best mixture of each kind with masks; the best first.
+        options: every kind, and the best mixture of boxes with masks; the best first.
         changes: what the best option would be if something were otherwise.
         hours_needed: for each option's name the hours until `quality` is to be expected; None where the
             folder never gives it. Empty unless a quality was asked for.
@@ -181,10 +183,11 @@ def plan(
     pilot: Pilot | None = None,
     test: int | None = None,
     familiar: bool = False,
+    masked: Sequence[float] = MASKED,
     curves: Curves | None = None,
     seed: int = 0,
 ) -> Plan:
-    """Which labels to draw: what each kind, and each mixture of a kind with masks, buys in so many hours.
+    """Which labels to draw: what each kind, and boxes everywhere with masks on a few, buys in so many hours.
 
     An interval holds what is not known: how fast this person is (`PEOPLE`), how far the sources of a price
     lie apart, which pictures are drawn and which seed the student has, on which pictures the curves were
@@ -203,6 +206,7 @@ def plan(
         pilot: what the project has reached so far.
         test: pictures that the result will be judged on; None: as many as judged the curves.
         familiar: the pictures are of the kind that the curves were measured on, so tasks do not differ.
+        masked: shares of the pictures that get a mask, in the mixtures that are looked at.
         curves: other curves than the measured ones.
         seed: of the draws.
 
@@ -226,6 +230,7 @@ def plan(
         None if test is None else whole("test", test, 1),
         bool(familiar),
         measured() if curves is None else curves,
+        tuple(number("masked", share, 0, 1, open_=True) for share in masked),
         whole("seed", seed),
     )
     options = asked.options()
@@ -260,6 +265,7 @@ def own_prices(measures: Iterable[Measure]) -> dict[str, Cost]:
             seconds=one.seconds,
             low=one.seconds / apart,
             high=one.seconds * apart,
+            classes=len(CLASSES) if kind == "tags" else None,
             source="stopwatch",
             note=note,
             assumed=False,
@@ -283,7 +289,8 @@ def _cost(kind: str, cost: float | Cost) -> Cost:
     if isinstance(cost, Cost):
         return cost
     seconds = number(f"prices[{kind!r}]", cost, 0, open_=True)
-    return replace(COSTS[KINDS[kind]], seconds=seconds, low=None, high=None, source="yours", assumed=False)
+    whole_price = {"low": None, "high": None, "classes": None, "source": "yours", "assumed": False}
+    return replace(COSTS[KINDS[kind]], seconds=seconds, **whole_price)
 
 
 @dataclass(frozen=True)
@@ -300,14 +307,15 @@ class _Asked:
     test: int | None
     familiar: bool
     curves: Curves
+    masked: tuple[float, ...]
     seed: int
 
     def options(self) -> tuple[Option, ...]:
         """Every kind, and the best mixture of each with masks; the best first."""
         found = [self.option({kind: 1.0}) for kind in self.kinds]
         if "masks" in self.kinds:
-            for kind in (kind for kind in self.kinds if kind != "masks"):
-                mixtures = [self.option({kind: 1 - share, "masks": share}) for share in MASKED]
+            for kind in (kind for kind in self.kinds if kind in self.curves.exponents):
+                mixtures = [self.option({kind: 1 - share, "masks": share}) for share in self.masked]
                 found.append(max((o for o in mixtures if o), key=lambda o: o[0].quality, default=None))
         pairs = sorted((pair for pair in found if pair), key=lambda pair: -pair[0].quality)
         if not pairs:
@@ -346,14 +354,14 @@ class _Asked:
         costs = [self.prices[kind]] if kind in self.prices else [*sources(KINDS[kind]).values()]
         each = [seconds_an_image(cost, self.objects, self.classes) for cost in costs]
         low, high = min(low for _, low, _ in each), max(high for *_, high in each)
-        return each[0][0], float(np.log(high / low) / 3.92)
+        return max(each[0][0], LEAST), float(np.log(max(high, LEAST) / max(low, LEAST)) / 3.92)
 
     def quality(self, shares: Mapping[str, float], pictures: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean IoU in each draw."""
         curves = self.curves
-        value = curves.quality(shares, pictures * self.objects / self.classes)
+        value = curves.quality(shares, pictures * self.objects / self.classes, self.classes)
         shift, doubt = self.task()
-        value = _squashed(_logit(value) + shift + doubt * self.normal("task"))
+        value = _squashed(logit(value) + shift + doubt * self.normal("task"))
         judged = curves.judged * self.normal("curve")
         own = curves.judged * (curves.judged_pictures / (self.test or curves.judged_pictures)) ** 0.5
         student = curves.spread(shares) * self.normal("student", *shares, *map(str, shares.values()))
@@ -366,9 +374,9 @@ class _Asked:
             return 0.0, prior
         total = sum(self.pilot.pictures.values())
         shares = {kind: n / total for kind, n in self.pilot.pictures.items()}
-        guess = self.curves.quality(shares, total * self.objects / self.classes)
-        apart = float(_logit(self.pilot.quality) - _logit(guess))
-        error = float(_logit(self.pilot.high) - _logit(self.pilot.low)) / 3.92
+        guess = self.curves.quality(shares, total * self.objects / self.classes, self.classes)
+        apart = float(logit(self.pilot.quality) - logit(guess))
+        error = float(logit(self.pilot.high) - logit(self.pilot.low)) / 3.92
         error = np.hypot(error, self.curves.spread(shares) * 4)  # the logit's slope is 4 in the middle
         weight = prior**2 / (prior**2 + error**2)
         return apart * weight, prior * (1 - weight) ** 0.5
@@ -406,8 +414,8 @@ class _Asked:
         total = sum(option.pictures.values())
         shares = {kind: n / total for kind, n in option.pictures.items()}
         many = np.unique(np.geomspace(1, self.pictures, 400).round())
-        value = self.curves.quality(shares, many * self.objects / self.classes)
-        enough = many[_squashed(_logit(value) + self.task()[0]) >= quality]
+        value = self.curves.quality(shares, many * self.objects / self.classes, self.classes)
+        enough = many[_squashed(logit(value) + self.task()[0]) >= quality]
         return float(enough[0] * self.seconds(shares) / 3600) if len(enough) else None
 
     def doubts(self) -> tuple[str, ...]:
@@ -438,11 +446,6 @@ def split(pictures: int, shares: Mapping[str, float]) -> dict[str, int]:
     """
     ends = np.rint(np.cumsum([*shares.values()]) * pictures + 1e-9).astype(int)
     return dict(zip(shares, np.diff(ends, prepend=0).tolist(), strict=True))
-
-
-def _logit(value: Any) -> Any:
-    value = np.clip(value, 0.01, 0.99)
-    return np.log(value / (1 - value))
 
 
 def _squashed(value: Any) -> Any:
