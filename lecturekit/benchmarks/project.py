@@ -1,9 +1,9 @@
 """What hours of labelling buy on photographs: quality by kind of label, and whether `plan` foretells it.
 
 People are simulated: they label as the truth says, at the literature's prices times a speed of their own.
-What `plan` knows (`curves`) is measured on the training list of a folder in VOC's layout alone: students of
-pictures drawn from its first three quarters, judged on its last quarter. What it foretells is then tried on
-the validation list, with other draws, other seeds and people whose speed the plan does not know.
+What `plan` knows (its curves) is measured on the training list of a folder in VOC's layout alone: students of
+pictures drawn from three quarters of it, judged on the fourth, each quarter in its turn. What it foretells is
+then tried on the validation list, with other draws, other seeds and people whose speed it does not know.
 """
 
 from __future__ import annotations
@@ -53,10 +53,8 @@ DENSE: dict[str, Any] = {"head": "two_layer", "epochs": 12, "lr": 5e-3, "batch":
 SPARSE: dict[str, Any] = {"head": "two_layer", "epochs": 20, "lr": 2e-3, "batch": 8, "stride": 4}
 #: Steps that a student of few pictures takes all the same.
 STEPS = 250
-#: Of the training list, the last quarter judges the students that the curves are made of.
-LEARNT = 0.75
-#: Sizes of the curves, and draws of each.
-SIZES, DRAWS = (12, 25, 50, 100, 200, 300), 2
+#: Sizes of the curves; each is drawn once for each of so many parts of the training list, which judges it.
+SIZES, PARTS = (12, 25, 50, 100, 200, 300), 4
 #: Mixtures whose curves are measured, and those that are then foretold: share of the pictures of each kind.
 LEARNT_MIXTURES = ({"boxes": 0.8, "masks": 0.2},)
 MIXTURES = ({"boxes": 0.9, "masks": 0.1}, {"boxes": 0.75, "masks": 0.25}, {"boxes": 0.5, "masks": 0.5})
@@ -222,14 +220,15 @@ class Piece:
     """One student: what it was taught from, and where it is judged.
 
     Attributes:
-        role: ``curve`` (learns from the first three quarters of the training list, judged on the rest),
-            ``task`` (of `TASKS`), or ``outcome`` (learns from all of it, judged on the validation list).
+        role: ``curve`` (learns from the training list without a part, judged on that), ``task`` (of `TASKS`),
+            or ``outcome`` (learns from all of it, judged on the validation list).
         counts: pictures of each kind of label.
         seed: of the draw of the pictures and of the student.
         hours: that were planned; None for curves.
         name: of the kind or mixture, `named`.
         speed: how much longer than the literature's this person takes.
         task: a key of `TASKS`, or "" for all classes.
+        part: that judges a curve.
     """
 
     role: str
@@ -239,11 +238,22 @@ class Piece:
     hours: float | None = None
     speed: float = 1.0
     task: str = ""
+    part: int = 0
 
     @property
     def file(self) -> Path:
         """Where its result is kept."""
-        about = [VERSION, DENSE, SPARSE, STEPS, self.role, sorted(self.counts.items()), self.seed, self.task]
+        about = [
+            VERSION,
+            DENSE,
+            SPARSE,
+            STEPS,
+            self.role,
+            sorted(self.counts.items()),
+            self.seed,
+            self.task,
+            self.part,
+        ]
         digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
         return data_dir() / "benchmarks" / "project" / f"{digest}.json"
 
@@ -261,13 +271,13 @@ def named(shares: Mapping[str, float]) -> str:
 
 def curve_pieces() -> Iterator[Piece]:
     """The students that the curves are made of."""
-    for seed in range(DRAWS):
+    for k in range(PARTS):
         for shares in ({kind: 1.0} for kind in KINDS):
             for size in SIZES:
-                yield Piece("curve", split(size, shares), seed, named(shares))
+                yield Piece("curve", split(size, shares), k, named(shares), part=k)
         for shares in LEARNT_MIXTURES:
             for size in SIZES[2:]:
-                yield Piece("curve", split(size, shares), seed, named(shares))
+                yield Piece("curve", split(size, shares), k, named(shares), part=k)
 
 
 def task_pieces() -> Iterator[Piece]:
@@ -315,18 +325,19 @@ class Bench:
     judge: Pictures
 
     @cached_property
-    def tables(self) -> dict[tuple[str, str], tuple[Teacher, Pictures]]:
-        """Role and task -> who teaches, and what judges."""
-        count = len(self.learn.masks)
-        cut = round(LEARNT * count)
-        whole = Teacher(self.learn)
-        tables = {("curve", ""): (whole.of(np.arange(cut)), chosen(self.learn, np.arange(cut, count)))}
-        tables["outcome", ""] = whole, self.judge
+    def tables(self) -> dict[tuple[str, str, int], tuple[Teacher, Pictures]]:
+        """Role, task and part -> who teaches, and what judges."""
+        whole, tables = Teacher(self.learn), {}
+        numbers = np.arange(len(self.learn.masks))
+        for k, judged in enumerate(np.array_split(numbers, PARTS)[::-1]):
+            teacher = whole.of(np.setdiff1d(numbers, judged))
+            tables["curve", "", k] = teacher, chosen(self.learn, judged)
+        tables["outcome", "", 0] = whole, self.judge
         for task, names in TASKS.items():
             wanted = [CLASSES.index(name) for name in names]
             have = np.flatnonzero([np.isin(c, wanted).any() for c in self.learn.classes])
             teacher = whole.of(have[::2]).only(wanted)
-            tables["task", task] = teacher, only(chosen(self.learn, have[1::2]), wanted)
+            tables["task", task, 0] = teacher, only(chosen(self.learn, have[1::2]), wanted)
         return tables
 
     @property
@@ -343,7 +354,7 @@ class Bench:
 
     def made(self, piece: Piece) -> dict[str, Any]:
         """Teach and judge one student."""
-        teacher, judge = self.tables[piece.role, piece.task]
+        teacher, judge = self.tables[piece.role, piece.task, piece.part]
         count = len(teacher.pool.masks)
         order = np.random.default_rng([piece.seed, count]).permutation(count)
         ends = np.cumsum([*piece.counts.values()])
@@ -386,7 +397,8 @@ def run(data: str | Path) -> str:
     settings = {
         "pictures": count,
         "held_out": len(bench.judge.masks),
-        "judged": count - round(LEARNT * count),
+        "judged": count // PARTS,
+        "parts": PARTS,
         "objects": bench.objects,
         "classes": len(CLASSES) - 1,
         "speeds": SPEEDS,

@@ -11,19 +11,18 @@ drawn is saved at once and `labs.project` sees it::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import anywidget
 import numpy as np
 import traitlets as t
 from ipywidgets import VBox
-from numpy.typing import NDArray
 
 from lecturekit.kit.checks import choice
 from lecturekit.kit.images import encoded, html_image
 from lecturekit.kit.javascript import joined
-from lecturekit.labs.project import Picture, Project
+from lecturekit.labs.project import Picture, Project, correct, label_map, suggest
 from lecturekit.plots import label_overlay
 from lecturekit.widgets._still import JS, with_still
 from lecturekit.widgets.annotator import TOOLS, Annotator, annotator_still
@@ -39,10 +38,8 @@ FILTERS: dict[str, str] = {
 #: What is drawn on pictures that are set aside: their masks alone are asked for.
 TEST_KINDS = ("polygon", "mask")
 
-#: The names of pictures, the most doubtful first.
-Doubtful = Callable[[], Sequence[str]]
-#: A picture's file name -> its label map, uint8 ``(H, W)``.
-Answers = Callable[[str], NDArray[np.uint8]]
+#: Pictures that are asked for at a time where the student is in doubt.
+IN_DOUBT = 20
 
 
 class _Bar(anywidget.AnyWidget):
@@ -65,13 +62,12 @@ class ProjectLabeller(VBox):
     """Label the pictures of a project, one after the other.
 
     Page Down and Page Up turn the page; all else is as in `Annotator`. It opens at the first picture without
-    labels.
+    labels. Once there is a student, its answer can be laid over the picture: what is clicked or scribbled
+    then corrects it (`labs.project.correct`), and the next training learns from that.
 
     Args:
         project: as `labs.project.new` or `load` gives it.
         kinds: which kinds of label can be drawn, of `labels.shapes.KINDS`; None for all.
-        doubtful: names of pictures, for the filter of that name; None: there is no student yet.
-        answers: a student's label map of a picture, which can then be laid over it; None: there is none.
 
     Raises:
         ValueError: another kind, or a project without a picture that is there.
@@ -82,18 +78,12 @@ class ProjectLabeller(VBox):
         seconds: of drawing, over all pictures.
     """
 
-    def __init__(
-        self,
-        project: Project,
-        kinds: Sequence[str] | None = None,
-        doubtful: Doubtful | None = None,
-        answers: Answers | None = None,
-    ):
+    def __init__(self, project: Project, kinds: Sequence[str] | None = None):
         wanted = list(TOOLS) if kinds is None else [kinds] if isinstance(kinds, str) else list(kinds)
         self._kinds = [choice("kinds", kind, TOOLS) for kind in wanted]
         if not project.train and not project.test:
             raise ValueError("project must have pictures that are there, got none")
-        self.project, self._doubtful, self._answers = project, doubtful, answers
+        self.project = project
         self._labels = {p.file: project.labels(p) for p in (*project.train, *project.test)}
         self.queue: list[Picture] = list(project.train)
         self.picture: Picture | None = None
@@ -144,14 +134,9 @@ class ProjectLabeller(VBox):
         self._show(next(iter(self.queue), None))
 
     def _in_doubt(self) -> list[Picture]:
-        if self._doubtful is None:
-            self._bar.trouble = (
-                "There is no student yet: label some pictures, train, and make this widget anew."
-            )
-            return []
         try:
-            return [self.project.picture(name) for name in self._doubtful()]
-        except (OSError, ValueError) as error:
+            return [one.picture for one in suggest(self.project, IN_DOUBT)]
+        except (OSError, ValueError) as error:  # no student yet, or one of too few pictures
             self._bar.trouble = str(error)
             return []
 
@@ -170,27 +155,34 @@ class ProjectLabeller(VBox):
         place = self._place()
         may = ["back"] * (place > 0) + ["next"] * (0 <= place < len(self.queue) - 1)
         may += ["open"] * any(not self._labels[p.file] for p in self.queue if p != self.picture)
-        return may + ["answers", "plain"] * (self._answers is not None and place >= 0)
+        return may + ["answers", "plain"] * (place >= 0)
 
     def _show(self, picture: Picture | None) -> None:
         """An annotator for the picture, in place of the one before."""
         old, self._shown, self.picture = self._shown, None, picture
         if picture is not None:
             self._bar.trouble = ""
-        if picture is not None:
-            try:
-                self._shown = self._annotator(picture, old)
-            except (OSError, ValueError) as error:  # the file has gone or changed since the project saw it
-                self._bar.trouble = str(error)
+            self._shown = self._made(picture, old)
         self.children = [self._bar] if self._shown is None else [self._bar, self._shown]
         if old is not None:
             old.close()
         self._tell()
 
+    def _made(self, picture: Picture, old: Annotator | None) -> Annotator | None:
+        """The annotator, or in its place the reason why there is none."""
+        try:
+            return self._annotator(picture, old)
+        except (OSError, ValueError) as error:  # the file has gone or changed, or there is no student
+            self._bar.trouble = str(error)
+        if not self._bar._over:
+            return None
+        self._bar._over = False
+        return self._made(picture, old)
+
     def _annotator(self, picture: Picture, old: Annotator | None) -> Annotator:
         image = self.project.image(picture)
-        if self._bar._over and self._answers is not None:
-            image = label_overlay(image, self._answers(picture.file))
+        if self._bar._over:
+            image = label_overlay(image, label_map(self.project, picture))
         kinds = TEST_KINDS if picture.part == "test" else self._kinds
         made = Annotator(image, self.project.label_classes, key=self.project.label_file(picture), kinds=kinds)
         if old is not None:  # what was in hand stays there
@@ -201,7 +193,11 @@ class ProjectLabeller(VBox):
         return made
 
     def _heard(self, picture: Picture, labels: list[dict]) -> None:
+        known = {label["id"] for label in self._labels[picture.file]}
+        strokes = [one for one in labels if one["kind"] in ("point", "scribble") and one["id"] not in known]
         self._labels[picture.file] = list(labels)
+        if self._bar._over and strokes:  # the answer that was looked at is kept beside them
+            correct(self.project, {picture.file: strokes}, retrain=False)
         self._tell()
 
     def _tell(self) -> None:

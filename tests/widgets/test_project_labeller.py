@@ -1,5 +1,7 @@
 """The annotator over a project: queue, filters, words, and files that the project reads."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -71,17 +73,34 @@ def test_filters(project):
         labeller.do("show all")
 
 
-def test_doubtful_pictures_come_in_their_order_and_answers_are_laid_over(project):
-    names = [p.file for p in project.train]
-    answer = np.ones((24, 32), np.uint8)
-    labeller = ProjectLabeller(project, doubtful=lambda: names[::-2], answers=lambda name: answer)
+def test_doubtful_pictures_come_in_their_order_and_answers_are_corrected(project, monkeypatch):
+    from lecturekit.widgets import project_labeller
+
+    order = project.train[::-2]
+    asked = []
+    monkeypatch.setattr(project_labeller, "suggest", lambda *_: [SimpleNamespace(picture=p) for p in order])
+    monkeypatch.setattr(project_labeller, "label_map", lambda *_: np.ones((24, 32), np.uint8))
+    monkeypatch.setattr(project_labeller, "correct", lambda _, strokes, retrain: asked.append(strokes))
+    labeller = ProjectLabeller(project)
     labeller.do("show doubtful")
-    assert [p.file for p in labeller.queue] == names[::-2]
+    assert labeller.queue == order
+    stroke = BOX | {"id": "s1", "kind": "scribble", "width": 2.0}
+    draw(labeller, stroke)  # a label, no correction: the answer was not in sight
     plain = labeller._shown._picture
     labeller.do("answers")
     assert labeller._shown._picture[5, 5].tolist() != plain[5, 5].tolist()
+    draw(labeller, stroke, stroke | {"id": "s2"}, BOX)
+    assert [[one["id"] for one in strokes] for (strokes,) in map(dict.values, asked)] == [["s2"]]
     labeller.do("plain")
     assert labeller._shown._picture[5, 5].tolist() == plain[5, 5].tolist()
+
+
+def test_without_a_student_there_is_no_answer(project):
+    labeller = ProjectLabeller(project)
+    labeller.do("answers")
+    assert "no student" in labeller._bar.trouble
+    assert labeller._bar._over is False
+    assert labeller._shown is not None
 
 
 def test_the_tool_in_hand_stays_there(project):

@@ -93,9 +93,10 @@ class Curves:
             student has got ``s ** g`` of the way from the kind's quality to that of masks.
         background: a, b: where the classes have an IoU of q, background has a + b q.
         mixed: spread of a mixture's student.
-        judged: standard deviation of the measured qualities that comes from judging on few pictures: those of
-            another hundred would have been all better or all worse.
-        judged_pictures: how many.
+        judged: standard deviation of the measured qualities that comes from judging on few pictures: with
+            other ones all students would have been better, or all worse.
+        judged_pictures: how many pictures judged a student.
+        parts: how many sets of so many pictures judged the students of a curve.
         tasks: standard deviation of the logit of quality between tasks at equal labels.
         shortest: labelled objects a class of the smallest student measured.
         longest: and of the largest.
@@ -107,6 +108,7 @@ class Curves:
     mixed: float
     judged: float
     judged_pictures: int
+    parts: int
     tasks: float
     shortest: float
     longest: float
@@ -183,23 +185,47 @@ def curves_of(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) ->
     behind = np.array([row["background"] for row in own])
     y = ((classes + 1) * np.array([row["iou"] for row in own]) - behind) / classes
     kinds = [tuple(row["counts"]) for row in own]
-    single = {}
-    for kind in KINDS:
-        chosen = [k == (kind,) for k in kinds]
-        single[kind] = fit(x[chosen], y[chosen])
-    exponents, misses = _exponents(single, [row["counts"] for row in own], x, y)
+    parts = np.array([row["part"] for row in own])
+    single = _single(kinds, x, y)
+    apart = _part_effects(single, kinds, parts, x, y)  # what makes a part hard makes it so for all students
+    single = _single(kinds, x, y - apart[parts])
+    exponents, misses = _exponents(single, [row["counts"] for row in own], x, y - apart[parts])
     slope, start = np.polyfit(y, behind, 1)
+    drawn = float(np.mean([(row["high"] - row["low"]) / 3.92 for row in own]))
     return Curves(
         single,
         exponents,
         (float(start), float(slope)),
         float(np.sqrt(np.mean(np.square(misses)))),
-        float(np.mean([(row["high"] - row["low"]) / 3.92 for row in own])),
+        max(drawn, float(apart.std(ddof=1)) if len(apart) > 1 else 0.0),
         settings["judged"],
+        len(apart),
         settings["tasks"],
         float(x.min()),
         float(x.max()),
     )
+
+
+def _single(
+    kinds: Sequence[tuple[str, ...]], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> dict[str, Curve]:
+    """A curve a kind."""
+    chosen = {kind: [k == (kind,) for k in kinds] for kind in KINDS}
+    return {kind: fit(x[some], y[some]) for kind, some in chosen.items()}
+
+
+def _part_effects(
+    single: Mapping[str, Curve],
+    kinds: Sequence[tuple[str, ...]],
+    parts: NDArray[np.int64],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """How much better the students of each part are than the curves, ``(parts,)``; their mean is 0."""
+    alone = np.array([len(kind) == 1 for kind in kinds])
+    misses = np.array([y[k] - single[kinds[k][0]](x[k]) if alone[k] else 0.0 for k in range(len(y))])
+    found = np.array([misses[alone & (parts == part)].mean() for part in range(parts.max() + 1)])
+    return found - found.mean()
 
 
 def _exponents(

@@ -362,7 +362,7 @@ class _Asked:
         value = curves.quality(shares, pictures * self.objects / self.classes, self.classes)
         shift, doubt = self.task()
         value = _squashed(logit(value) + shift + doubt * self.normal("task"))
-        judged = curves.judged * self.normal("curve")
+        judged = curves.judged / curves.parts**0.5 * self.normal("curve")
         own = curves.judged * (curves.judged_pictures / (self.test or curves.judged_pictures)) ** 0.5
         student = curves.spread(shares) * self.normal("student", *shares, *map(str, shares.values()))
         return np.clip(value + judged + own * self.normal("test") + student, 0, 1)

@@ -162,3 +162,39 @@ def _masks(seen: Scene, person: Annotator, places: NDArray, classes: NDArray) ->
         counts = encode_rle(filled.astype(bool))
         found.append((int(c), {"kind": "mask", "points": [], "size": list(region.shape), "counts": counts}))
     return found
+
+
+def strokes_where_wrong(
+    project: Project, picture: Picture, answer: NDArray[np.uint8], most: int = 3
+) -> list[dict[str, Any]]:
+    """What a SIMULATED person would scribble on a student's answer: a stroke through each large mistake.
+
+    Args:
+        project: whose.
+        picture: of a folder that `folder` made.
+        answer: the student's label map, uint8 ``(H, W)``.
+        most: strokes; the largest mistakes go first.
+
+    Returns:
+        Labels of kind ``scribble``, as in `labels.shapes`; none where the answer is about right.
+    """
+    right = truth(picture)
+    numbers = [*(1 + project.label_classes.index(name) for name in NAMES)]
+    numbers = [1 + project.label_classes.index("background"), *numbers]
+    found = []
+    for c in range(len(numbers)):
+        wrong = ((right == c) & (answer != c)).astype(np.uint8)
+        pieces, places, sizes, _ = cv2.connectedComponentsWithStats(wrong)
+        for piece in range(1, pieces):
+            found.append((int(sizes[piece, cv2.CC_STAT_AREA]), c, places == piece))
+    found = sorted(found, key=lambda one: -one[0])[:most]
+    labels = []
+    for n, (area, c, region) in enumerate(found):
+        if area < 0.01 * right.size:
+            break
+        way = strokes.stroke(region)[::4, ::-1] + 0.5
+        label = {"id": f"simulated-stroke-{n}", "kind": "scribble", "class_index": numbers[c]}
+        seconds = price(KINDS["scribbles"]).seconds
+        label |= {"points": way.tolist(), "width": 3.0, "milliseconds": round(1000 * seconds)}
+        labels.append(label)
+    return labels

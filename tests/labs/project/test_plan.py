@@ -17,7 +17,7 @@ TOPS = {"tags": 0.3, "clicks": 0.4, "scribbles": 0.5, "boxes": 0.55, "masks": 0.
 def curves():
     """Curves of one shape: the dearer the label, the higher its end."""
     single = {kind: Curve(top, 0.4, 0.5, 0.01) for kind, top in TOPS.items()}
-    return Curves(single, {"boxes": 0.5}, (0.7, 0.3), 0.01, 0.02, 100, 0.4, 1.0, 40.0)
+    return Curves(single, {"boxes": 0.5}, (0.7, 0.3), 0.01, 0.02, 100, 1, 0.4, 1.0, 40.0)
 
 
 # ------------------------------------------------------------------------------------------------ curves
@@ -52,13 +52,29 @@ def test_curves_are_read_from_the_rows_of_the_benchmark():
     q = weak + (full - weak) * 0.25**0.5  # a quarter has masks: half of the way
     mean, behind = float(with_background(q, 20, (0.6, 0.4))), float(0.6 + 0.4 * q)
     rows.append({"role": "curve", "counts": {"boxes": 60, "masks": 20}, "iou": mean, "background": behind})
-    rows = [row | {"low": 0.4, "high": 0.4 + 0.0392} for row in rows]
+    rows = [row | {"low": 0.4, "high": 0.4 + 0.0392, "part": 0} for row in rows]
     found = curves_of(rows, {"objects": 2, "classes": 20, "judged": 100, "tasks": 0.3})
     assert found.exponents == {"boxes": pytest.approx(0.5, abs=0.03)}
     assert found.background == pytest.approx((0.6, 0.4), abs=1e-6)
     assert found.judged == pytest.approx(0.01)
     assert float(found.single["masks"](8.0)) == pytest.approx(float(full), abs=3e-3)
     assert float(found.quality({"boxes": 0.75, "masks": 0.25}, 8.0, 20)) == pytest.approx(mean, abs=3e-3)
+
+
+def test_a_part_that_is_hard_for_all_is_no_noise_of_single_students():
+    rows = []
+    for part, easier in enumerate((-0.06, 0.0, 0.06)):
+        for kind in KINDS:
+            for pictures in (10, 40, 160, 300):
+                q = Curve(0.5, 0.3, 0.5, 0.0)(pictures * 0.1) + easier
+                iou = float((20 * q + 0.8) / 21)
+                row = {"role": "curve", "counts": {kind: pictures}, "iou": iou, "background": 0.8}
+                rows.append(row | {"part": part, "low": 0.4, "high": 0.42})
+        rows.append(rows[-1] | {"counts": {"boxes": 150, "masks": 150}})
+    found = curves_of(rows, {"objects": 2, "classes": 20, "judged": 50, "tasks": 0.3})
+    assert found.judged == pytest.approx(0.06, abs=2e-3)
+    assert max(curve.spread for curve in found.single.values()) < 5e-3
+    assert found.parts == 3
 
 
 # -------------------------------------------------------------------------------------------------- the plan
