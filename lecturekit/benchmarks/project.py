@@ -53,8 +53,8 @@ DENSE: dict[str, Any] = {"head": "two_layer", "epochs": 12, "lr": 5e-3, "batch":
 SPARSE: dict[str, Any] = {"head": "two_layer", "epochs": 20, "lr": 2e-3, "batch": 8, "stride": 4}
 #: Steps that a student of few pictures takes all the same.
 STEPS = 250
-#: Sizes of the curves; each is drawn once for each of so many parts of the training list, which judges it.
-SIZES, PARTS = (15, 40, 100, 300), 4
+#: Sizes of the curves. The training list has so many parts; some of them judge, each a draw of its own.
+SIZES, PARTS, JUDGING = (15, 40, 100, 300), 4, 3
 #: Mixtures whose curves are measured, and those that are then foretold: share of the pictures of each kind.
 LEARNT_MIXTURES = ({"boxes": 0.8, "masks": 0.2},)
 MIXTURES = ({"boxes": 0.9, "masks": 0.1}, {"boxes": 0.75, "masks": 0.25}, {"boxes": 0.5, "masks": 0.5})
@@ -271,7 +271,7 @@ def named(shares: Mapping[str, float]) -> str:
 
 def curve_pieces() -> Iterator[Piece]:
     """The students that the curves are made of."""
-    for k in range(PARTS):
+    for k in range(JUDGING):
         for shares in ({kind: 1.0} for kind in KINDS):
             for size in SIZES:
                 yield Piece("curve", split(size, shares), k, named(shares), part=k)
@@ -329,7 +329,7 @@ class Bench:
         """Role, task and part -> who teaches, and what judges."""
         whole, tables = Teacher(self.learn), {}
         numbers = np.arange(len(self.learn.masks))
-        for k in range(PARTS):  # every fourth picture, for the list is in the order of years
+        for k in range(JUDGING):  # every fourth picture, for the list is in the order of years
             teacher = whole.of(numbers[numbers % PARTS != k])
             tables["curve", "", k] = teacher, chosen(self.learn, numbers[numbers % PARTS == k])
         tables["outcome", "", 0] = whole, self.judge
@@ -398,7 +398,7 @@ def run(data: str | Path) -> str:
         "pictures": count,
         "held_out": len(bench.judge.masks),
         "judged": count // PARTS,
-        "parts": PARTS,
+        "parts": JUDGING,
         "objects": bench.objects,
         "classes": len(CLASSES) - 1,
         "speeds": SPEEDS,

@@ -36,6 +36,11 @@ def _masks_matter(boxes, masks):
     return 0.4 * boxes / (boxes + 30) + 0.5 * masks / (masks + 10)
 
 
+def _masks_above_all(boxes, masks):
+    """Quality that a mask raises ten times as much as a box."""
+    return masks + 0.1 * boxes
+
+
 def _corners_only(hours, pictures, box_seconds, mask_seconds, quality):
     boxes = min(pictures, int(hours * 3600 // box_seconds))
     masks = min(pictures, int(hours * 3600 // mask_seconds))
@@ -66,6 +71,8 @@ best_mixture = chapter.exercise(
         (0.5, 40, 20.0, 110.0, _masks_matter),
         (3, 60, 30.0, 200.0, _rising),
         (0.1, 30, 45.0, 90.0, _rising),
+        (5, 8, 30.0, 60.0, _masks_above_all),
+        (0.25, 10, 30.0, 180.04, _masks_above_all),
     ],
     mistakes={
         "corners_only": _corners_only,

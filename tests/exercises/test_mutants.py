@@ -46,6 +46,21 @@ EQUIVALENT = {
         ("[*sorted(named), 0]", "scores that are equal to the last digit do not occur"),
         ("[0, *named]", "the order matters between equal scores only"),
     ],
+    "best_mixture": [
+        ("min(int(left // box_seconds), pictures - masks)", SYMMETRIC),
+        (">= quality(*best)", "of two pairs that are equally good either will do"),
+        ("int(left / box_seconds)", "`int` cuts off what `//` rounds down"),
+    ],
+    "iou_interval": [
+        ("-> right, true, named = ", SYMMETRIC),
+        ("counts).mean(0)", "a factor of all three cancels in the IoU"),
+    ],
+    "next_picture": [
+        ("for b, a in zip(first", SYMMETRIC),
+        ("zip(second, first", SYMMETRIC),
+        ("zip(first, second)]", "there are as many answers of one student as of the other"),
+        ("zip(first, second, strict=False)", "the same"),
+    ],
     "carried": [("np.clip(", "what is looked at outside is ignored anyway")],
 }
 
