@@ -11,18 +11,19 @@ drawn is saved at once and `labs.project` sees it::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anywidget
 import numpy as np
 import traitlets as t
 from ipywidgets import VBox
+from numpy.typing import NDArray
 
 from lecturekit.kit.checks import choice
 from lecturekit.kit.images import encoded, html_image
 from lecturekit.kit.javascript import joined
-from lecturekit.labs.project import Picture, Project, correct, label_map, suggest
+from lecturekit.labs.project import Picture, Project, start_correction, suggest
 from lecturekit.plots import label_overlay
 from lecturekit.widgets._still import JS, with_still
 from lecturekit.widgets.annotator import TOOLS, Annotator, annotator_still
@@ -40,6 +41,11 @@ TEST_KINDS = ("polygon", "mask")
 
 #: Pictures that are asked for at a time where the student is in doubt.
 IN_DOUBT = 20
+
+#: The names of pictures, the most doubtful first.
+Doubtful = Callable[[], Sequence[str]]
+#: A picture's file name -> its label map, uint8 ``(H, W)``.
+Answers = Callable[[str], NDArray[np.uint8]]
 
 
 class _Bar(anywidget.AnyWidget):
@@ -68,6 +74,8 @@ class ProjectLabeller(VBox):
     Args:
         project: as `labs.project.new` or `load` gives it.
         kinds: which kinds of label can be drawn, of `labels.shapes.KINDS`; None for all.
+        doubtful: names of pictures, for the filter of that name; None: `labs.project.suggest` is asked.
+        answers: a student's label map of a picture; None: that of the project's student, where there is one.
 
     Raises:
         ValueError: another kind, or a project without a picture that is there.
@@ -78,12 +86,20 @@ class ProjectLabeller(VBox):
         seconds: of drawing, over all pictures.
     """
 
-    def __init__(self, project: Project, kinds: Sequence[str] | None = None):
+    def __init__(
+        self,
+        project: Project,
+        kinds: Sequence[str] | None = None,
+        doubtful: Doubtful | None = None,
+        answers: Answers | None = None,
+    ):
         wanted = list(TOOLS) if kinds is None else [kinds] if isinstance(kinds, str) else list(kinds)
         self._kinds = [choice("kinds", kind, TOOLS) for kind in wanted]
         if not project.train and not project.test:
             raise ValueError("project must have pictures that are there, got none")
         self.project = project
+        self._doubtful = doubtful or (lambda: [one.picture.file for one in suggest(project, IN_DOUBT)])
+        self._answers = answers or (lambda name: start_correction(project, name))
         self._labels = {p.file: project.labels(p) for p in (*project.train, *project.test)}
         self.queue: list[Picture] = list(project.train)
         self.picture: Picture | None = None
@@ -135,7 +151,7 @@ class ProjectLabeller(VBox):
 
     def _in_doubt(self) -> list[Picture]:
         try:
-            return [one.picture for one in suggest(self.project, IN_DOUBT)]
+            return [self.project.picture(name) for name in self._doubtful()]
         except (OSError, ValueError) as error:  # no student yet, or one of too few pictures
             self._bar.trouble = str(error)
             return []
@@ -182,7 +198,7 @@ class ProjectLabeller(VBox):
     def _annotator(self, picture: Picture, old: Annotator | None) -> Annotator:
         image = self.project.image(picture)
         if self._bar._over:
-            image = label_overlay(image, label_map(self.project, picture))
+            image = label_overlay(image, self._answers(picture.file))
         kinds = TEST_KINDS if picture.part == "test" else self._kinds
         made = Annotator(image, self.project.label_classes, key=self.project.label_file(picture), kinds=kinds)
         if old is not None:  # what was in hand stays there
@@ -193,11 +209,7 @@ class ProjectLabeller(VBox):
         return made
 
     def _heard(self, picture: Picture, labels: list[dict]) -> None:
-        known = {label["id"] for label in self._labels[picture.file]}
-        strokes = [one for one in labels if one["kind"] in ("point", "scribble") and one["id"] not in known]
         self._labels[picture.file] = list(labels)
-        if self._bar._over and strokes:  # the answer that was looked at is kept beside them
-            correct(self.project, {picture.file: strokes}, retrain=False)
         self._tell()
 
     def _tell(self) -> None:

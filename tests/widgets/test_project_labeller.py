@@ -1,7 +1,5 @@
 """The annotator over a project: queue, filters, words, and files that the project reads."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,24 +71,22 @@ def test_filters(project):
         labeller.do("show all")
 
 
-def test_doubtful_pictures_come_in_their_order_and_answers_are_corrected(project, monkeypatch):
-    from lecturekit.widgets import project_labeller
-
-    order = project.train[::-2]
+def test_doubtful_pictures_come_in_their_order_and_answers_are_laid_over(project):
+    names = [p.file for p in project.train]
     asked = []
-    monkeypatch.setattr(project_labeller, "suggest", lambda *_: [SimpleNamespace(picture=p) for p in order])
-    monkeypatch.setattr(project_labeller, "label_map", lambda *_: np.ones((24, 32), np.uint8))
-    monkeypatch.setattr(project_labeller, "correct", lambda _, strokes, retrain: asked.append(strokes))
-    labeller = ProjectLabeller(project)
+
+    def answers(name):
+        asked.append(name)
+        return np.ones((24, 32), np.uint8)
+
+    labeller = ProjectLabeller(project, doubtful=lambda: names[::-2], answers=answers)
     labeller.do("show doubtful")
-    assert labeller.queue == order
-    stroke = BOX | {"id": "s1", "kind": "scribble", "width": 2.0}
-    draw(labeller, stroke)  # a label, no correction: the answer was not in sight
+    assert [p.file for p in labeller.queue] == names[::-2]
     plain = labeller._shown._picture
+    assert asked == []
     labeller.do("answers")
+    assert asked == [names[-1]]
     assert labeller._shown._picture[5, 5].tolist() != plain[5, 5].tolist()
-    draw(labeller, stroke, stroke | {"id": "s2"}, BOX)
-    assert [[one["id"] for one in strokes] for (strokes,) in map(dict.values, asked)] == [["s2"]]
     labeller.do("plain")
     assert labeller._shown._picture[5, 5].tolist() == plain[5, 5].tolist()
 

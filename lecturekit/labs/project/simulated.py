@@ -193,7 +193,7 @@ def strokes_where_wrong(
         if area < 0.01 * right.size:
             break
         way = strokes.stroke(region)[::4, ::-1] + 0.5
-        label = {"id": f"simulated-stroke-{n}", "kind": "scribble", "class_index": numbers[c]}
+        label: dict[str, Any] = {"id": f"simulated-stroke-{n}", "kind": "scribble", "class_index": numbers[c]}
         seconds = price(KINDS["scribbles"]).seconds
         label |= {"points": way.tolist(), "width": 3.0, "milliseconds": round(1000 * seconds)}
         labels.append(label)
