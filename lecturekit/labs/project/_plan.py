@@ -315,14 +315,21 @@ class _Asked:
         found = [self.option({kind: 1.0}) for kind in self.kinds]
         if "masks" in self.kinds:
             for kind in (kind for kind in self.kinds if kind in self.curves.exponents):
-                mixtures = [self.option({kind: 1 - share, "masks": share}) for share in self.masked]
-                found.append(max((o for o in mixtures if o), key=lambda o: o[0].quality, default=None))
+                mixtures = [{kind: 1 - share, "masks": share} for share in self.masked]
+                found += [self.option(shares) for shares in sorted(mixtures, key=self.expected)[-1:]]
         pairs = sorted((pair for pair in found if pair), key=lambda pair: -pair[0].quality)
         if not pairs:
             return ()
         winners = np.bincount(np.stack([draws for _, draws in pairs]).argmax(0), minlength=len(pairs))
         shares = winners / winners.sum()
         return tuple(replace(o, best=float(share)) for (o, _), share in zip(pairs, shares, strict=True))
+
+    def expected(self, shares: Mapping[str, float]) -> float:
+        """What to expect of a mixture if everything is as it is most likely; 0 where it cannot be paid."""
+        count = min(self.pictures, int(self.hours * 3600 / self.seconds(shares)))
+        if not all(split(count, shares).values()):
+            return 0.0
+        return float(self.curves.quality(shares, count * self.objects / self.classes, self.classes))
 
     def option(self, shares: Mapping[str, float]) -> tuple[Option, NDArray[np.float64]] | None:
         """An option and the quality in each draw; None where the hours do not buy all that it names."""
