@@ -8,8 +8,8 @@ import lecturekit
 
 #: Rooms in which each module has a page of its own; the others are one page.
 _BY_MODULE = ("learning", "pixels")
-#: Modules whose constants are tables, which a page need not repeat.
-_TABLES = ("lecturekit.labels.costs",)
+#: Constants that are tables, whose values a page need not repeat, by their modules.
+_TABLES = {"lecturekit.labels.costs": "COSTS"}
 #: Packages that hand on what their private modules hold.
 _HANDED_ON = ("lecturekit.labs.project",)
 
@@ -44,6 +44,9 @@ def _title(text: str, underline: str) -> str:
 
 
 def _module(name: str, underline: str) -> str:
-    whose = "   :imported-members:\n" if name in _HANDED_ON else "   :ignore-module-all:\n"
-    options = "   :members:\n" + whose + "   :no-value:\n" * (name in _TABLES)
-    return f"{_title(name, underline)}\n.. automodule:: {name}\n{options}\n"
+    options = "   :members:\n   :ignore-module-all:\n"
+    table = ""
+    if name in _TABLES:
+        options += f"   :exclude-members: {_TABLES[name]}\n"
+        table = f"\n.. autodata:: {name}.{_TABLES[name]}\n   :no-value:\n"
+    return f"{_title(name, underline)}\n.. automodule:: {name}\n{options}{table}\n"
