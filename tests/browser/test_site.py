@@ -103,7 +103,7 @@ def test_a_page_that_is_too_large_with_its_pictures_is_found(tmp_path, monkeypat
     monkeypatch.setattr(inspection, "MAX_PAGE", 1000)
     (tmp_path / "a.png").write_bytes(bytes(960))
     (tmp_path / "a.html").write_text('<img alt="x" src="a.png"><img alt="y" src="a.png">')
-    assert inspection.faults(tmp_path) == ["a.html: 1012 bytes with its pictures, at most 1000 are allowed"]
+    assert inspection.faults(tmp_path) == ["a.html: 1010 bytes with its pictures, at most 1000 are allowed"]
 
 
 def test_the_site_is_made_without_running_a_notebook(built):
