@@ -119,7 +119,7 @@ def test_formulas_are_drawn_by_the_sites_own_mathjax(visit):
 
 
 def test_search_finds_a_word(visit):
-    page = visit("search.html?q=hypercolumn")
+    page = visit("search.html?q=grabcut")
     page.wait_for_selector("#search-results li a")
     assert page.locator("#search-results li a").count() >= 1
 
