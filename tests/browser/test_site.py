@@ -173,11 +173,11 @@ def test_the_explorer_shows_any_class(visit, repainted, axe):
     page = visit("notebooks/05_class_activation_maps.html")
     frame = alive(page, "code-1bf3a08ebe")
     canvas = frame.locator("canvas.lk-canvas").first
-    assert "espresso" in frame.locator("figcaption").inner_text()
+    assert "espresso" in frame.locator("figcaption").first.inner_text()
     frame.locator(".lk-search").fill("eggnog")
     with repainted(canvas):
         frame.locator(".lk-list .lk-row").first.click()
-    assert "eggnog" in frame.locator("figcaption").inner_text()
+    assert "eggnog" in frame.locator("figcaption").first.inner_text()
     with repainted(canvas):
         frame.get_by_label("Show evidence against the class too").check()
     assert "against" in frame.get_by_label("Colours").locator("option:checked").inner_text()
@@ -201,7 +201,7 @@ def test_the_annotator_keeps_labels_and_hands_them_to_the_notebook(visit, tmp_pa
     page = visit("notebooks/01_annotation_cost.html")
     frame = alive(page, "cost-60")
     canvas = frame.locator("canvas").first
-    frame.locator("[data-value=mask], button, label").get_by_text("Brush").first.click()
+    frame.locator("input[value=brush]").check()
     canvas.scroll_into_view_if_needed()
     drag(page, canvas, (0.3, 0.3), (0.4, 0.5))
     frame.get_by_text("1 label").first.wait_for(state="attached")
