@@ -138,7 +138,7 @@ CASES: dict[str, tuple[str, int, Prepare]] = {
     "features, one picture": ("pixels", 12_500, _features_pixels),
     "features, pictures": ("pictures", 1, _features_images),
     "COCO out and in, pictures": ("pictures", 25, _coco_pictures),
-    "COCO out and in, points of a polygon": ("points", 1_000, _coco_points),
+    "COCO out and in, points of a polygon": ("points", 250, _coco_points),
     "annotator's file, one more label": ("labels", 100, _label_file),
 }
 
