@@ -77,7 +77,7 @@ QUICK: dict[str, Any] = {
     "seeds": 1,
     "splits": ("train", "val"),
     "side": 96,
-    "most": (6, 5),
+    "most": (4, 3),
     "label_side": 64,
     "crf_at_test": False,
 }
