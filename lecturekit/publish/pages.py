@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 from nbformat import NotebookNode
 from PIL import Image
@@ -17,6 +18,9 @@ FIGURES = "_static/figures"
 _IMG = re.compile(
     r'<img\b(?P<rest>[^>]*?) src="data:image/(?P<kind>[\w+]+);base64,(?P<data>[^"]+)"(?P<end>[^>]*)>'
 )
+
+#: A link of an output to a notebook, as JupyterLab follows it.
+_LINK = re.compile(r'href="(?P<name>[\w-]+)\.ipynb(?:#(?P<heading>[^"]*))?"')
 
 
 def put_figures_aside(
@@ -36,7 +40,8 @@ def put_figures_aside(
         for output in cell.outputs:
             html = output.get("data", {}).get("text/html")
             if html:
-                output.data["text/html"] = _IMG.sub(lambda found: _as_file(found, figures), html)
+                html = _IMG.sub(lambda found: _as_file(found, figures), html)
+                output.data["text/html"] = _LINK.sub(_to_page, html)
         frame = live(cell)
         if frame is not None:
             _put_frame(cell, frame)
@@ -70,3 +75,9 @@ def _sized(attributes: str, data: bytes) -> str:
     if shown:
         return f'{attributes} height="{round(int(shown[1]) * height / width)}"'
     return f'{attributes} width="{width}" height="{height}"'
+
+
+def _to_page(link: re.Match[str]) -> str:
+    """The link to the page of a notebook, and to the heading by the name that Sphinx gives it."""
+    heading = re.sub("[^a-z0-9]+", "-", unquote(link["heading"] or "").lower()).strip("-")
+    return f'href="{link["name"]}.html{f"#{heading}" if heading else ""}"'

@@ -14,7 +14,7 @@ from support import ROOT
 
 import lecturekit
 from lecturekit.exercises import annotation_cost
-from lecturekit.publish import frames, live, reference
+from lecturekit.publish import frames, live, pages, reference
 from lecturekit.upkeep.refresh import execute
 from lecturekit.widgets.annotator import Annotator
 from lecturekit.widgets.box_lab import BoxLab, Choice, Drawn, Slider
@@ -166,10 +166,22 @@ def test_a_quiz_is_kept_with_its_answers():
 
 
 def test_every_public_module_has_a_page_that_is_listed():
-    pages = reference.pages()
-    described = "".join(pages.values())
+    texts = reference.pages()
+    described = "".join(texts.values())
     for module in pkgutil.walk_packages(lecturekit.__path__, "lecturekit."):
         public = not any(part.startswith("_") for part in module.name.split("."))
         assert (f".. automodule:: {module.name}\n" in described) == public
-    listed = [name for name in pages if any(f"   {name}\n" in text for text in pages.values())]
-    assert sorted([*listed, "index"]) == sorted(pages)
+    listed = [name for name in texts if any(f"   {name}\n" in text for text in texts.values())]
+    assert sorted([*listed, "index"]) == sorted(texts)
+
+
+def test_links_of_an_output_lead_to_pages(tmp_path):
+    html = '<a href="05_class_activation_maps.ipynb#Exercise:-A-map,-or-two%3F">x</a> <a href="a.ipynb">y</a>'
+    cell = nbformat.v4.new_code_cell(
+        "1", outputs=[nbformat.v4.new_output("display_data", {"text/html": html})]
+    )
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    pages.put_figures_aside(notebook, tmp_path, lambda cell: None)
+    shown = notebook.cells[0].outputs[0].data["text/html"]
+    assert 'href="05_class_activation_maps.html#exercise-a-map-or-two"' in shown
+    assert 'href="a.html"' in shown
