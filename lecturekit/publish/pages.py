@@ -7,11 +7,15 @@ import hashlib
 import io
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
+import nbformat
 from nbformat import NotebookNode
 from PIL import Image
+
+from ..kit.storage import ROOT
 
 #: Where the pages' pictures lie, seen from the site's root.
 FIGURES = "_static/figures"
@@ -78,6 +82,19 @@ def _sized(attributes: str, data: bytes) -> str:
 
 
 def _to_page(link: re.Match[str]) -> str:
-    """The link to the page of a notebook, and to the heading by the name that Sphinx gives it."""
-    heading = re.sub("[^a-z0-9]+", "-", unquote(link["heading"] or "").lower()).strip("-")
-    return f'href="{link["name"]}.html{f"#{heading}" if heading else ""}"'
+    """The link to the page of a notebook, and to the heading, by Sphinx's name of it, if it is still there."""
+    heading = _slug(unquote(link["heading"] or ""))
+    return f'href="{link["name"]}.html{f"#{heading}" if heading in _headings(link["name"]) else ""}"'
+
+
+@lru_cache
+def _headings(name: str) -> frozenset[str]:
+    """Sphinx's names of the headings of one of the course's notebooks."""
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    cells = nbformat.read(path, as_version=4).cells if path.is_file() else []
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return frozenset(map(_slug, re.findall(r"^#+ (.+)$", text, re.MULTILINE)))
+
+
+def _slug(heading: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", heading.lower()).strip("-")

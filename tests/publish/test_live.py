@@ -176,12 +176,14 @@ def test_every_public_module_has_a_page_that_is_listed():
 
 
 def test_links_of_an_output_lead_to_pages(tmp_path):
-    html = '<a href="05_class_activation_maps.ipynb#Exercise:-A-map,-or-two%3F">x</a> <a href="a.ipynb">y</a>'
+    html = '<a href="05_class_activation_maps.ipynb#Exercise:-The-class-activation-map">x</a>'
+    html += '<a href="05_class_activation_maps.ipynb#Exercise:-Renamed">y</a><a href="a.ipynb">z</a>'
     cell = nbformat.v4.new_code_cell(
         "1", outputs=[nbformat.v4.new_output("display_data", {"text/html": html})]
     )
     notebook = nbformat.v4.new_notebook(cells=[cell])
     pages.put_figures_aside(notebook, tmp_path, lambda cell: None)
     shown = notebook.cells[0].outputs[0].data["text/html"]
-    assert 'href="05_class_activation_maps.html#exercise-a-map-or-two"' in shown
+    assert 'href="05_class_activation_maps.html#exercise-the-class-activation-map"' in shown
+    assert 'href="05_class_activation_maps.html">y' in shown
     assert 'href="a.html"' in shown
