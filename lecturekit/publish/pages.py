@@ -82,7 +82,7 @@ def _sized(attributes: str, data: bytes) -> str:
 
 
 def _to_page(link: re.Match[str]) -> str:
-    """The link to the page of a notebook, and to the heading, by Sphinx's name of it, if it is still there."""
+    """The link to the page of a notebook, and to the heading by Sphinx's name, if it is still there."""
     heading = _slug(unquote(link["heading"] or ""))
     return f'href="{link["name"]}.html{f"#{heading}" if heading in _headings(link["name"]) else ""}"'
 
