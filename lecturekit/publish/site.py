@@ -183,6 +183,7 @@ _AMENDED = (
     (re.compile(r'<script defer src="[^"]*/scripts/fontawesome\.js[^"]*"></script>\n?'), ""),
     (re.compile(r'(<div id="pst-primary-sidebar")'), r'\1 role="navigation" aria-label="Site"'),
     (re.compile(r'(<div class="pst-scrollable-table-container")'), r'\1 tabindex="0"'),
+    (re.compile(r'<summary>(?=<span class="toctree-toggle")'), '<summary aria-label="Pages below">'),
     (re.compile(r'<span class="(?:pre|w)">([^<]*)</span>'), r"\1"),
     (re.compile(r"<span></span>"), ""),
 )

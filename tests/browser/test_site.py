@@ -132,10 +132,17 @@ def test_nothing_is_wider_than_a_phone(visit, path):
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_has_nothing_to_object_to(visit, axe, scheme):
-    page = visit("notebooks/05_class_activation_maps.html", scheme=scheme)
-    page.wait_for_selector("mjx-container mjx-math", state="attached")
+@pytest.mark.parametrize(
+    ("path", "scheme"),
+    [
+        ("notebooks/05_class_activation_maps", "light"),
+        ("reference/kit", "dark"),
+        ("docs/teach/index", "light"),
+    ],
+)
+def test_axe_has_nothing_to_object_to(visit, axe, path, scheme):
+    page = visit(f"{path}.html", scheme=scheme)
+    page.wait_for_load_state()
     assert axe(page, "body") == []
 
 
