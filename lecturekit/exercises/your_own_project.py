@@ -236,16 +236,23 @@ def _place_among_open(first, second, labelled):
 _KINDS = r"\b(?:tag|image class|click|point|scribble|stroke|box|mask|outline)(?:es|s)?\b"
 
 
+#: A defence in four parts, each of which says one of the things that are asked for.
+_PARTS = (
+    "I drew boxes in all sixty pictures and masks in six of them, the six that looked least like the rest. "
+    "Tags are what my colleague had asked for, and they are too coarse for measuring areas.",
+    "Together that took me two hours, a third of them for the masks, and another half an hour went into the "
+    "pictures that were set aside, which I had not planned for.",
+    "The plan had expected a mean IoU of 0.55, from 0.44 to 0.66; the report says 0.49, from 0.41 to 0.57. "
+    "My guess is that leaves which touch each other are the reason.",
+    "I would draw masks alone if one of them were faster than three of the others, and I would look for more "
+    "pictures before I drew anything better in these. I do not know how the next camera sees the same "
+    "plants. The worst pictures are those in the rain, so the next ten labels go there.",
+)
+
+
 def _defence():
-    return """
-    I drew boxes in all sixty pictures and masks in six of them. The plan expected a mean IoU of 0.52 for two
-    hours of boxes, with an interval from 0.40 to 0.63, and 0.55 for the mixture; the report on my twelve test
-    pictures says 0.49, from 0.41 to 0.57. Tags would have cost a third of the hours, but the plan gave them
-    0.30, and I need outlines that are good enough to measure areas. What would change my mind: if a mask took
-    me one minute instead of three, I would draw masks alone; and with twice the hours I would rather look for
-    more pictures, for the folder was used up. What I do not know is whether the next camera gives the same
-    colours. The worst pictures are those in the rain, so the next ten labels go there.
-    """
+    order = (0, 1, 2, 3)
+    return "\n\n".join(_PARTS[k] for k in order)
 
 
 def _words(answer) -> list[str]:
