@@ -62,6 +62,13 @@ EQUIVALENT = {
         ("zip(first, second, strict=False)", "the same"),
     ],
     "carried": [("np.clip(", "what is looked at outside is ignored anyway")],
+    "image_level_loss": [("(2, 1)", SYMMETRIC)],
+    "rank_pool": [("sort(descending=True)", "the last axis, along which `sort` goes by itself, is axis 2")],
+    "constrain_step": [
+        ("logits = logits.requires_grad_()", "a detached tensor has a flag of its own"),
+        ("-20000.0", "any number far below all logits will do"),
+        ("-5000.0", "any number far below all logits will do"),
+    ],
 }
 
 
