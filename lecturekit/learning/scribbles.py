@@ -10,6 +10,7 @@ A kernel is anything that multiplies ``(B, N, K)``: a matrix ``(B, N, N)`` from 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Protocol
 
@@ -310,7 +311,10 @@ def spread_labels(
 
 def _walked(image: NDArray, labels: NDArray, names: NDArray, beta: float = 130.0) -> NDArray[np.uint8]:
     seeds = np.where(labels == IGNORE, 0, np.searchsorted(names, labels) + 1)
-    found = random_walker(image / 255.0, seeds, beta=beta, mode="cg_j", channel_axis=2)
+    with warnings.catch_warnings():
+        # it is solved to a thousandth, and only the largest probability is looked at
+        warnings.filterwarnings("ignore", "The probability range is outside")
+        found = random_walker(image / 255.0, seeds, beta=beta, mode="cg_j", channel_axis=2)
     return names[np.asarray(found) - 1].astype(np.uint8)
 
 
