@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets import scenes
+from ..labels.costs import COSTS
 from ..learning import propagation
+from ..learning.features import features
+from ..learning.training import train
 from ..metrics import label_quality
 from . import _results
 
@@ -34,10 +37,20 @@ KEYS: dict[str, dict[str, Any]] = {
     "both, unsure ignored, boundaries by CRF": {"refine": True},
 }
 AWAY = (1, 2, 4, 8, 12)
+#: Clips that students learn from, with masks on their first and last frame; and clips they are judged on.
+TAUGHT, TAUGHT_FRAMES, JUDGED, TAUGHT_SEED = 24, 9, 24, 6
+#: How every student of frames is trained: as in notebook 09.
+STUDENT: dict[str, Any] = {"head": "two_layer", "epochs": 12, "lr": 5e-3, "batch": 8, "stride": 2}
 #: Kinds of row: values and their headings.
 TABLES: dict[str, dict[str, str]] = {
     "time": {str(away): f"{away} frame{'s' * (away > 1)} away" for away in AWAY},
     "keys": {"iou": "mean IoU, a mask on every 8th frame", "right": "right", "known": "labelled"},
+    "students": {
+        "iou": "mean IoU on other clips",
+        "spread": "±",
+        "right": "labels right",
+        "known": "labelled",
+    },
 }
 
 
@@ -47,9 +60,16 @@ def run(quick: bool = False) -> str:
     Args:
         quick: two clips, and nothing is kept.
     """
-    found = rows(2 if quick else CLIPS)
+    found = rows(2 if quick else CLIPS) + student_rows(*((2, 2, 1) if quick else (TAUGHT, JUDGED, 3)))
     if not quick:
-        _results.save("clips", found, {"clips": CLIPS, "frames": FRAMES, "seed": CLIP_SEED})
+        settings: dict[str, Any] = {"clips": CLIPS, "frames": FRAMES, "seed": CLIP_SEED, "student": STUDENT}
+        settings |= {
+            "taught": TAUGHT,
+            "taught_frames": TAUGHT_FRAMES,
+            "judged": JUDGED,
+            "taught_seed": TAUGHT_SEED,
+        }
+        _results.save("clips", found, settings)
     return "\n".join(small_table(found, kind, columns) for kind, columns in TABLES.items())
 
 
@@ -108,3 +128,52 @@ def _away(name: str, carried: Sequence, clips: Sequence[scenes.Clip]) -> dict[st
         labels, truth = (list(part) for part in zip(*pairs, strict=True))
         row[str(away)] = label_quality(labels, truth, len(scenes.CLASSES)).mean_iou
     return row
+
+
+def student_rows(taught: int, judged: int, seeds: int) -> list[dict[str, Any]]:
+    """Students of clips of which only the first and the last frame have a mask, and of all masks.
+
+    Args:
+        taught: how many clips to learn from.
+        judged: how many others, of which every fourth frame counts.
+        seeds: students a row.
+    """
+    learn = [scenes.clip(k, seed=TAUGHT_SEED, frames=TAUGHT_FRAMES) for k in range(taught)]
+    others = [scenes.clip(taught + k, seed=TAUGHT_SEED, frames=TAUGHT_FRAMES) for k in range(judged)]
+    classes, last = len(scenes.CLASSES), TAUGHT_FRAMES - 1
+    truth = [mask for clip in others for mask in clip.masks[::4]]
+    seen = features([image for clip in learn for image in clip.images], side=192, device="cpu")
+    asked = features([image for clip in others for image in clip.images[::4]], like=seen, device="cpu")
+    made = []
+    for name, labels in _taught(learn, classes, last).items():
+        students = [train(seen, labels, classes, seed=s, device="cpu", **STUDENT) for s in range(seeds)]
+        ious = [label_quality(student.labels(asked), truth, classes).mean_iou for student in students]
+        pairs = [(a, b) for a, b in zip(labels, (m for clip in learn for m in clip.masks), strict=True)]
+        row = {"table": "students", "name": name, "iou": np.mean(ious), "seeds": ious}
+        row["spread"] = np.std(ious, ddof=1) if seeds > 1 else 0.0
+        row["right"] = np.concatenate([(a == b)[a != 255] for a, b in pairs]).mean()
+        row["known"] = np.mean([(a != 255).mean() for a, _ in pairs])
+        share = 1 if name == "masks on all frames" else 2 / TAUGHT_FRAMES
+        made.append(row | {"seconds": COSTS["object_masks"].seconds * share})
+    return made
+
+
+def _taught(learn: Sequence[scenes.Clip], classes: int, last: int) -> dict[str, list[NDArray[np.uint8]]]:
+    """What is known of each frame of all clips, by the way it was found out."""
+    ways: dict[str, dict[str, Any]] = {
+        "carried": {"least": 0.0},
+        "carried, unsure ignored": {},
+        "carried, unsure ignored, boundaries by CRF": {"refine": True},
+    }
+    found: dict[str, list[NDArray[np.uint8]]] = {"masks on all frames": [], "masks on the keys alone": []}
+    found |= {name: [] for name in ("copied", *ways)}
+    for clip in learn:
+        ends, middle = {0: clip.masks[0], last: clip.masks[last]}, range(1, last)
+        nothing = np.full_like(clip.masks[0], 255)
+        found["masks on all frames"] += list(clip.masks)
+        found["masks on the keys alone"] += [ends[0], *[nothing for _ in middle], ends[last]]
+        found["copied"] += [ends[0] if k <= last / 2 else ends[last] for k in range(last + 1)]
+        motion = propagation.Motion(list(clip.images))
+        for name, options in ways.items():
+            found[name] += propagation.propagate(motion, ends, classes, hops=(1,), **options)
+    return found

@@ -74,7 +74,7 @@ class ScribbleLab(VBox):
             except Exception as error:  # whatever a reader's own `learn` raises belongs on the page
                 words = f"The student could not be trained: {type(error).__name__}: {error}"
         shown = self._image if self.answer is None else answer_overlay(self._image, self.answer)
-        self.picture.value = encoded(shown, "WEBP", quality=85)
+        self.picture.value = encoded(shown, "WEBP", quality=75)
         # an ipywidgets picture has no alternative text of its own: the words stand below it
         self.said.value = f'<p role="status">{html.escape(words)}</p>'
         self._said = words
@@ -93,7 +93,7 @@ class ScribbleLab(VBox):
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
         """The live lab, and its two pictures for pages without a kernel."""
         drawn = np.asarray(annotator_still(self._image, self._names, self.annotator.labels))
-        file, alt = encoded(drawn, "WEBP", quality=80), self.annotator._alt_text()
+        file, alt = encoded(drawn, "WEBP", quality=60), self.annotator._alt_text()
         above = html_image(file, alt, drawn.shape[1], "image/webp")
         alt = f"The same picture with the student's answer. {self._said}"
         below = html_image(self.picture.value, alt, _WIDTH, "image/webp")
