@@ -256,7 +256,7 @@ class Annotator(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         """The live view, and beside it the still picture for pages without a kernel."""
         still = np.asarray(annotator_still(self._picture, self._names, self.labels))
-        file = encoded(still, "WEBP", quality=85)
+        file = encoded(still, "WEBP", quality=60)
         html = html_image(file, self._alt_text(), still.shape[1], "image/webp")
         return with_still(super()._repr_mimebundle_(**kwargs), html)
 

@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from ipywidgets import HTML, HBox, VBox
 from ipywidgets import Image as Picture
 from numpy.typing import NDArray
 
 from lecturekit.kit.images import encoded, html_image
+from lecturekit.labels.label_map import IGNORE
 from lecturekit.labs.interactive import strokes_as_labels
 from lecturekit.plots import label_overlay
 from lecturekit.widgets._still import with_still
-from lecturekit.widgets.annotator import Annotator, annotator_still
+from lecturekit.widgets.annotator import Annotator
 
 _WIDTH = 420  # pixels of the answer on the page
 
@@ -91,13 +93,14 @@ class ScribbleLab(VBox):
         return f"ScribbleLab: {self._said}"
 
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
-        """The live lab, and its two pictures for pages without a kernel."""
-        drawn = np.asarray(annotator_still(self._image, self._names, self.annotator.labels))
-        file, alt = encoded(drawn, "WEBP", quality=60), self.annotator._alt_text()
-        above = html_image(file, alt, drawn.shape[1], "image/webp")
-        alt = f"The same picture with the student's answer. {self._said}"
-        below = html_image(self.picture.value, alt, _WIDTH, "image/webp")
-        still = f"{above}\n{below}\n<p>{html.escape(self._said)}</p>"
+        """The live lab, and a picture of strokes and answer for pages without a kernel."""
+        shown = self._image if self.answer is None else answer_overlay(self._image, self.answer)
+        drawn = np.where(self.strokes[..., None] != IGNORE, np.uint8(255), shown)
+        height = round(_WIDTH * drawn.shape[0] / drawn.shape[1])
+        small = cv2.resize(drawn, (_WIDTH, height), interpolation=cv2.INTER_AREA)
+        alt = f"The picture with the strokes in white and the student's answer in colours. {self._said}"
+        picture = html_image(encoded(small, "WEBP", quality=75), alt, _WIDTH, "image/webp")
+        still = f"{picture}\n<p>{html.escape(self._said)}</p>"
         return with_still(super()._repr_mimebundle_(**options), still, repr(self))
 
 

@@ -26,7 +26,9 @@ lab
 @pytest.fixture
 def live(open_notebook, tmp_path):
     """A notebook with a small lab that is running."""
-    cells = [nbformat.v4.new_code_cell(source) for source in (CELL, "print(lab.said.value, len(lab.strokes))")]
+    cells = [
+        nbformat.v4.new_code_cell(source) for source in (CELL, "print(lab.said.value, len(lab.strokes))")
+    ]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "scribble_lab.ipynb")
     notebook = open_notebook(tmp_path / "scribble_lab.ipynb")
