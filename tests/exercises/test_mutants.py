@@ -63,6 +63,7 @@ EQUIVALENT = {
     ],
     "carried": [("np.clip(", "what is looked at outside is ignored anyway")],
     "image_level_loss": [("(2, 1)", SYMMETRIC)],
+    "forward_backward_error": [("back.shape[:2]", "both flows have one size")],
     "rank_pool": [("sort(descending=True)", "the last axis, along which `sort` goes by itself, is axis 2")],
     "constrain_step": [
         ("logits = logits.requires_grad_()", "a detached tensor has a flag of its own"),
