@@ -173,8 +173,11 @@ def suggest(
     from ..labs import project
 
     with _told():
-        for one in project.suggest(project.load(where), number):
-            typer.echo(f"{one.picture.file}: {one.kind}; {one.why}")
+        found = project.suggest(project.load(where), number)
+    for one in found:
+        typer.echo(f"{one.picture.file}: {one.kind}; {one.why}")
+    if not found:
+        typer.echo("nothing to suggest: every picture to learn from has a label")
 
 
 @app.command()
