@@ -13,12 +13,12 @@ from ipywidgets import HTML, HBox, VBox
 from ipywidgets import Image as Picture
 from numpy.typing import NDArray
 
-from lecturekit.kit.images import encoded, html_image
-from lecturekit.labels.label_map import IGNORE
-from lecturekit.labs.interactive import strokes_as_labels
-from lecturekit.plots import label_overlay
-from lecturekit.widgets._still import with_still
-from lecturekit.widgets.annotator import Annotator
+from ..kit.images import encoded, html_image
+from ..labels.label_map import IGNORE
+from ..labs.interactive import strokes_as_labels
+from ..plots import label_overlay
+from ._still import with_still
+from .annotator import Annotator
 
 _WIDTH = 420  # pixels of the answer on the page
 
@@ -97,7 +97,7 @@ class ScribbleLab(VBox):
         shown = self._image if self.answer is None else answer_overlay(self._image, self.answer)
         drawn = np.where(self.strokes[..., None] != IGNORE, np.uint8(255), shown)
         height = round(_WIDTH * drawn.shape[0] / drawn.shape[1])
-        small = cv2.resize(drawn, (_WIDTH, height), interpolation=cv2.INTER_AREA)
+        small = np.asarray(cv2.resize(drawn, (_WIDTH, height), interpolation=cv2.INTER_AREA), np.uint8)
         alt = f"The picture with the strokes in white and the student's answer in colours. {self._said}"
         picture = html_image(encoded(small, "WEBP", quality=75), alt, _WIDTH, "image/webp")
         still = f"{picture}\n<p>{html.escape(self._said)}</p>"
