@@ -449,7 +449,7 @@ def split(pictures: int, shares: Mapping[str, float]) -> dict[str, int]:
 
     Example:
         >>> split(25, {"boxes": 0.9, "masks": 0.1})
-        {'boxes': 22, 'masks': 3}
+        {'boxes': 23, 'masks': 2}
     """
     ends = np.rint(np.cumsum([*shares.values()]) * pictures + 1e-9).astype(int)
     return dict(zip(shares, np.diff(ends, prepend=0).tolist(), strict=True))
