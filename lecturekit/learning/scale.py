@@ -398,6 +398,7 @@ class Finetuning:
             persistent_workers=workers > 0,
             pin_memory=fabric.device.type == "cuda",
             worker_init_fn=_one_thread,
+            multiprocessing_context="spawn" if workers else None,
         )
 
     def step(self, fabric: Any, module: nn.Module, keys: list[Key], x: Tensor, wanted: Tensor) -> Tensor:

@@ -133,6 +133,18 @@ def test_what_a_training_is_spread_over_changes_nothing(five, spread):
     np.testing.assert_allclose(here, there, atol=0.02 if "precision" in spread else 1e-6)
 
 
+def test_processes_that_read_are_started_anew(five):
+    """A fork inherits the locks of threads that it does not have, and then waits for ever."""
+    from lightning_fabric import Fabric
+
+    examples = Examples(*five, 64, Settings(crop=64), 0)
+    run = scale.Finetuning(
+        nn.Identity(), examples, torch.ones(2), Settings(), Spread(workers=1), 0, Checkpoint(None, ""), False
+    )
+    loader = run.loader(scale.ShardedBatches(len(examples), 2, 0, 1, 0), Fabric(accelerator="cpu", devices=1))
+    assert loader.multiprocessing_context.get_start_method() == "spawn"
+
+
 def test_two_processes_go_on_where_one_was_stopped_and_learn_the_same(five, tmp_path, monkeypatch, capfd):
     """Five pictures, two a step: in the last step one of the two has none of its own."""
     wanted = finetune(*five, 2, **QUICK)
