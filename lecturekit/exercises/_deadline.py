@@ -3,8 +3,10 @@
 The answer runs in the kernel's own thread, since a network, a figure or a debugger may belong to it. A second
 thread watches the clock and, when the time is over, has Python raise :class:`Overdue` there at the next step
 of Python code (the same on Linux, macOS and Windows). What waits in the operating system (``time.sleep``,
-``input``) makes no such step: it is woken by the signal of Ctrl-C, on Windows once it wakes by itself. A loop
-inside a library written in C cannot be stopped before it returns.
+``input``) makes no such step: it is woken by the signal of Ctrl-C, on Windows once it wakes by itself. That
+works as well where the process ignores this signal (a job in the background, ``nohup``) or handles it in its
+own way: while the call runs, a handler of ours takes our signals and hands the user's on to the other one.
+A loop inside a library written in C cannot be stopped before it returns.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from types import FrameType
 
 
 class Overdue(BaseException):
@@ -59,9 +62,17 @@ class _Watch:
         self._thread = threading.get_ident()
         self._over = threading.Event()
         self._lock = threading.Lock()
+        self._handler: Callable | int | None = None  # of Ctrl-C, while ours stands in for it
+        self._woken = False
 
     def begin(self, seconds: float) -> None:
         """Let the time run: from now on anything here may be stopped."""
+        if threading.current_thread() is threading.main_thread():
+            handler = signal.getsignal(signal.SIGINT)
+            # Python's own already raises what ends a wait; None stands for one that Python did not set.
+            if handler not in (signal.default_int_handler, None):
+                self._handler = handler
+                signal.signal(signal.SIGINT, self._signalled)
         threading.Thread(target=self._guard, args=(max(seconds, 0.0),), daemon=True).start()
 
     def end(self) -> None:
@@ -72,6 +83,10 @@ class _Watch:
         if self.attempts > 1:  # a signal was sent; its exception comes a few steps of Python code later
             for _ in range(3):
                 time.sleep(0.001)
+        if self._handler is not None:
+            if signal.getsignal(signal.SIGINT) == self._signalled:  # else the call has set one, which stays
+                signal.signal(signal.SIGINT, self._handler)
+            self._handler = None
 
     def settle(self) -> None:
         """End, whatever is still raised on the way."""
@@ -98,10 +113,21 @@ class _Watch:
         exception = None if kind is None else ctypes.py_object(kind)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), exception)
 
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        """Stands in for another handler of Ctrl-C: our own signals stop the call, others go to that one."""
+        if self._woken:
+            self._woken = False
+            raise Overdue
+        if callable(self._handler):
+            self._handler(number, frame)
+        elif self._handler == signal.SIG_DFL:
+            signal.default_int_handler(number, frame)
+
     def _wake(self) -> None:
         """Interrupt a wait of the main thread, the only one that signals reach, as Ctrl-C would."""
-        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, self._signalled):
             return
+        self._woken = True
         if self._thread == threading.main_thread().ident:
             if hasattr(signal, "pthread_kill"):
                 signal.pthread_kill(self._thread, signal.SIGINT)

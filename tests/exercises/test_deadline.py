@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -11,14 +12,22 @@ from made_exercises import make
 
 from lecturekit.exercises import Outcome, _deadline, _judge
 
-#: Seconds after which the loops below end by themselves.
-HOUR = 3600
+#: Seconds after which the loops below end by themselves, where they should have been stopped long before.
+HOUR = 120
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(_judge, "DEADLINE", 0.2)
     monkeypatch.setattr(_deadline, "AGAIN", 0.05)
+
+
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Python's own handler of Ctrl-C, which is missing where pytest was started with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def busy(*_):
@@ -104,9 +113,13 @@ def test_no_stray_exception_follows_a_call_that_ends_at_the_last_moment():
 def test_interrupt_by_the_user_is_a_result_and_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr(_judge, "DEADLINE", HOUR)
     main = threading.main_thread().ident
-    threading.Timer(0.3, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
+
+    def interrupted(*_):  # starts the clock itself, so that the signal never comes before it runs
+        threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGINT)).start()
+        time.sleep(HOUR)
+
     exercise = make()
-    going_on = exercise.use(asleep)
+    going_on = exercise.use(interrupted)
     shown = capsys.readouterr().out
     assert "You interrupted your code" in shown
     assert exercise.check(going_on).outcome is Outcome.NOT_ATTEMPTED
@@ -119,3 +132,63 @@ def test_interrupt_of_the_check_itself_blames_nobody():
     result = make(cases=interrupted).check(busy)
     assert result.outcome is Outcome.CANNOT_BE_CHECKED
     assert "You interrupted the check" in result.message
+
+
+@waits
+@pytest.mark.parametrize("answer", ENDLESS)
+@pytest.mark.parametrize(
+    "handler", [signal.SIG_IGN, signal.SIG_DFL, lambda *_: None], ids=["ignored", "default", "own"]
+)
+def test_an_answer_is_stopped_whatever_handles_the_interrupt(answer, handler):
+    signal.signal(signal.SIGINT, handler)
+    assert make().check(answer).mistake == "overdue"
+    assert signal.getsignal(signal.SIGINT) == handler
+
+
+@waits
+def test_a_handler_of_the_users_own_still_hears_the_users_interrupts(monkeypatch):
+    monkeypatch.setattr(_judge, "DEADLINE", HOUR)
+    heard = []
+    signal.signal(signal.SIGINT, lambda *_: heard.append("own"))
+
+    def interrupted(a, b):
+        signal.raise_signal(signal.SIGINT)
+        return make().reference(a, b)
+
+    assert make().check(interrupted).outcome is Outcome.CORRECT
+    assert set(heard) == {"own"}
+
+
+@waits
+def test_a_handler_that_the_answer_sets_stays(monkeypatch):
+    monkeypatch.setattr(_judge, "DEADLINE", HOUR)
+
+    def own(*_):
+        pass
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    make().check(lambda *_: signal.signal(signal.SIGINT, own))
+    assert signal.getsignal(signal.SIGINT) is own
+
+
+IGNORED = """
+import signal, time
+from lecturekit.exercises import _deadline
+assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+try:
+    _deadline.call(time.sleep, [100], 0.2)
+except _deadline.Overdue:
+    print("stopped")
+"""
+#: Starts Python as a shell does with `trap '' INT` and for a job in the background of a script.
+START = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+"""
+
+
+@waits
+def test_a_process_that_was_started_with_the_interrupt_ignored():
+    run = subprocess.run([sys.executable, "-c", START, IGNORED], capture_output=True, text=True, timeout=300)
+    assert (run.stdout, run.stderr, run.returncode) == ("stopped\n", "", 0)
