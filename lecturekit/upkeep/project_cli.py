@@ -229,13 +229,15 @@ def predict(
 
 @app.command()
 def export(
-    path: Annotated[Path, typer.Argument(help="Of the file, such as student.pt.")], where: Where = HERE
+    path: Annotated[Path, typer.Argument(help="Of the file: student.pt (TorchScript) or student.onnx.")],
+    where: Where = HERE,
+    to: Annotated[str | None, typer.Option(help="torchscript or onnx; else by the file's ending.")] = None,
 ) -> None:
-    """Write the student as TorchScript, with its preprocessing inside."""
+    """Write the student as one TorchScript or ONNX file, with its preprocessing inside."""
     from ..labs import project
 
     with _told():
-        typer.echo(f"{project.export(project.load(where), path)}")
+        typer.echo(f"{project.export(project.load(where), path, to)}")
 
 
 # ----------------------------------------------------------------------------------------------- helpers
@@ -246,7 +248,7 @@ def _told() -> Generator[None]:
     """What is wrong is said in one line, not with a traceback."""
     try:
         yield
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(1) from error
 

@@ -35,6 +35,9 @@ def test_from_a_folder_to_masks(tmp_path, monkeypatch):
     assert "masks of 12 pictures" in run("predict", photos, "-p", here, "--to", "yolo", "--device", "cpu")
     run("export", tmp_path / "student.pt", "-p", here)
     assert (tmp_path / "student.pt").stat().st_size > 1e6
+    run("export", tmp_path / "student.onnx", "-p", here)
+    assert (tmp_path / "student.onnx").stat().st_size > 1e6
+    assert "path must end in one of" in run("export", tmp_path / "student.tflite", "-p", here, code=1)
     run("rename", "disc", "ball", "-p", here)
     assert project.load(here).classes == ("ball", "square")
     (photos / "00.png").unlink()

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...kit.checks import choice
 from ...kit.storage import write_atomic
 from ...learning.features import STRIDE
 from ...models import MEAN, STD
 from ._file import Project
-from ._trained import trained
+from ._onnx import onnx_file
+from ._trained import Trained, trained
 
 
 class Exported(nn.Module):
@@ -61,25 +63,62 @@ class Exported(nn.Module):
         return (common.clamp(min=0) * (after / before)).float()
 
 
-def export(project: Project, path: str | Path) -> Path:
-    """Write the student as TorchScript: ``torch.jit.load(path)(image)`` with uint8 RGB ``(H, W, 3)``.
+#: Formats of `export`, and the endings of files by which each is known.
+FORMATS = {"torchscript": (".pt", ".pth", ".ts", ".torchscript"), "onnx": (".onnx",)}
 
-    Newer versions of torch warn that the format is an old one, and read it. The file also holds
-    ``classes.json``, the names in the order of the answer's first axis.
+
+def export(project: Project, path: str | Path, to: str | None = None) -> Path:
+    """Write the student as one file with its preprocessing inside, for pictures of any size.
+
+    - ``torchscript``: ``torch.jit.load(path)(image)`` with uint8 RGB ``(H, W, 3)`` gives probabilities,
+      float32 ``(K, H, W)``, background first. The file also holds ``classes.json``, the names in this order.
+      Newer versions of torch warn that the format is an old one, and read it.
+    - ``onnx``: ``image`` -> ``probabilities``, the same numbers without PyTorch (opset 17, float32); the
+      names stand in the metadata as ``classes``. Writing it needs the extra ``export``.
+
+    The picture must be upright RGB: a program that reads files turns photographs by their EXIF entry first.
 
     Args:
         project: with a student.
-        path: of the file, mostly ``.pt``.
+        path: of the file.
+        to: ``"torchscript"`` or ``"onnx"``. None: as the file's ending says.
 
     Returns:
         The path.
 
     Raises:
         FileNotFoundError: no student yet.
-        ValueError: a damaged student.
+        ValueError: another format, an ending that tells none, a damaged student.
+        ImportError: the package onnx is not installed.
         OSError: the file cannot be written.
     """
+    to = choice("to", format_of(path) if to is None else to, FORMATS)
     found = trained(project)
+    return write_atomic(path, onnx_file(found) if to == "onnx" else _torchscript(found))
+
+
+def format_of(path: str | Path) -> str:
+    """The format that a file's ending tells.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ValueError: it tells none.
+
+    Example:
+        >>> format_of("student.pt"), format_of("student.onnx")
+        ('torchscript', 'onnx')
+    """
+    ending = Path(path).suffix.lower()
+    for name, endings in FORMATS.items():
+        if ending in endings:
+            return name
+    known = ", ".join(one for endings in FORMATS.values() for one in endings)
+    raise ValueError(f"path must end in one of {known}, or to must say the format, got {str(path)!r}")
+
+
+def _torchscript(found: Trained) -> bytes:
     network = found.network("cpu").requires_grad_(False)
     example = torch.zeros(1, 3, 9 * STRIDE, 11 * STRIDE)
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
@@ -88,4 +127,4 @@ def export(project: Project, path: str | Path) -> Path:
         whole = torch.jit.script(Exported(traced, found.side))
         buffer = io.BytesIO()
         torch.jit.save(whole, buffer, _extra_files={"classes.json": json.dumps(list(found.classes))})
-    return write_atomic(path, buffer.getvalue())
+    return buffer.getvalue()

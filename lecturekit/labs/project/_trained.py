@@ -79,7 +79,7 @@ class Trained:
         for one in self.students:
             *before, head = one.module.children() if self.settings.finetune else [one.module]
             backbones += [fused(copy.deepcopy(part)) for part in before]
-            heads.append(_Shifted(head, one.offset))
+            heads.append(Shifted(head, one.offset))
         if not backbones:
             backbones = [fused(backbone_of(self.mean, self.matrix))]
         return Segmenter(backbones, heads).eval().to(where)
@@ -102,8 +102,13 @@ def fused(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-class _Shifted(nn.Module):
-    """A head, less the offsets of its student."""
+class Shifted(nn.Module):
+    """A head, less the offsets of its student.
+
+    Args:
+        head: features -> logits.
+        offset: of each class, ``(K,)``.
+    """
 
     def __init__(self, head: nn.Module, offset: Tensor):
         super().__init__()

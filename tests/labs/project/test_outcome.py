@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 from project_pictures import drawn, folder_of, number, painted
+from support import VOC
 
-from lecturekit.datasets.photos import PHOTOS, photo
+from lecturekit.datasets.photos import PHOTOS, load_photo, photo
 from lecturekit.labels import shapes
 from lecturekit.labels.interchange import (
     Labelled,
@@ -258,22 +261,81 @@ def test_pieces_of_a_class_are_objects():
 # ------------------------------------------------------------------------------------------------ export
 
 
-def test_the_exported_network_says_the_same_of_pictures_of_any_size(taught, tmp_path):
-    path = project.export(taught, tmp_path / "student.pt")
-    found = project.trained(taught)
-    network, files = found.network("cpu"), {"classes.json": ""}
-    exported = torch.jit.load(str(path), _extra_files=files)
-    assert json.loads(files["classes.json"]) == ["background", "disc", "square"]
-    for name in PHOTOS:
-        whole = photo(name)
-        for image in (whole, whole[:333, :61], whole[100:165, 90:154], whole[90:130, 100:150]):
-            size = (image.shape[0], image.shape[1])
-            with torch.inference_mode():
-                ours = answer(network(Pictures([image], found.side).batch([0]))[0], size)
-                theirs = exported(torch.from_numpy(image.copy()))
-            assert theirs.shape == (3, *size)
-            # an image that is enlarged is rounded to whole grey values by other rules
-            assert (ours - theirs).abs().max() < (1e-3 if max(size) > 100 else 1e-2)
+def torchscript(project_, path):
+    """The file as a function, and the names of the classes in it."""
+    files = {"classes.json": ""}
+    file = str(project.export(project_, path / "student.pt"))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated", FutureWarning)
+        network = torch.jit.load(file, _extra_files=files)
+    return lambda image: network(torch.from_numpy(image.copy())), json.loads(files["classes.json"])
+
+
+def onnx(project_, path):
+    """The same, by another program's arithmetic."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    file = str(project.export(project_, path / "student.onnx"))
+    session = onnxruntime.InferenceSession(file, options)
+    names = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
+    return lambda image: torch.from_numpy(session.run(None, {"image": image})[0]), names
+
+
+@pytest.fixture(scope="module", params=[torchscript, onnx])
+def exported(request, taught, tmp_path_factory):
+    return request.param(taught, tmp_path_factory.mktemp("exported"))
+
+
+def compare(taught, exported, image, limit=1e-3):
+    found, (theirs, _) = project.trained(taught), exported
+    size = (image.shape[0], image.shape[1])
+    with torch.inference_mode():
+        logits = found.network("cpu")(Pictures([image], found.side).batch([0]))[0]
+        ours, said = answer(logits, size), theirs(image)
+    assert said.shape == (3, *size)
+    assert (ours - said).abs().max() < limit
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_the_exported_network_says_the_same_of_pictures_of_any_size(taught, exported, name):
+    whole = photo(name)
+    for image in (whole, whole[:333, :61], whole[100:165, 90:154], whole[90:130, 100:150]):
+        # an image that is enlarged is rounded to whole grey values by other rules
+        compare(taught, exported, image, 1e-3 if max(image.shape) > 100 else 1e-2)
+
+
+def test_the_exported_network_says_the_same_of_ten_photographs(taught, exported):
+    if not VOC.is_dir():
+        pytest.skip(f"no photographs in {VOC}")
+    files = sorted((VOC / "JPEGImages").glob("*.jpg"))
+    for path in files[:: len(files) // 10][:10]:
+        compare(taught, exported, load_photo(path))
+
+
+def test_the_exported_file_names_the_classes(exported):
+    assert exported[1] == ["background", "disc", "square"]
+
+
+def test_sides_that_are_rounded_up_to_whole_cells_are_the_same(taught, exported):
+    """65 pixels become 64, and the other side grows from 61 to 64."""
+    compare(taught, exported, photo("coffee")[:65, :61])
+
+
+def test_the_format_is_named_or_told_by_the_ending(taught, tmp_path):
+    with pytest.raises(ValueError, match=r"path must end in one of \.pt, .*\.onnx, .* got .*student\.keras"):
+        project.export(taught, tmp_path / "student.keras")
+    with pytest.raises(ValueError, match="to must be"):
+        project.export(taught, tmp_path / "student.pt", "keras")
+    assert not list(tmp_path.iterdir())
+    named = project.export(taught, tmp_path / "student", "onnx")
+    assert named.read_bytes() == project.export(taught, tmp_path / "student.onnx").read_bytes()
+
+
+def test_without_onnx_the_extra_is_named(taught, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"lecturekit\[export\]"):
+        project.export(taught, tmp_path / "student.onnx")
 
 
 # ------------------------------------------------------------------------------------------------ import
