@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets as t
 from ipywidgets import VBox
@@ -25,6 +24,7 @@ from lecturekit.kit.images import encoded, html_image
 from lecturekit.kit.javascript import joined
 from lecturekit.labs.project import Picture, Project, start_correction, suggest
 from lecturekit.plots import label_overlay
+from lecturekit.widgets._asking import AROUND, AskingBar
 from lecturekit.widgets._still import JS, with_still
 from lecturekit.widgets.annotator import TOOLS, Annotator, annotator_still
 
@@ -48,20 +48,16 @@ Doubtful = Callable[[], Sequence[str]]
 Answers = Callable[[str], NDArray[np.uint8]]
 
 
-class _Bar(anywidget.AnyWidget):
+class _Bar(AskingBar):
     """Which picture it is, buttons, filter and progress."""
 
     _esm = joined(JS / "project_labeller.js")
     _css = joined(JS / "project_labeller.css")
-    prompt = t.Unicode().tag(sync=True)
-    status = t.Unicode().tag(sync=True)
     trouble = t.Unicode().tag(sync=True)
     _filters = t.List([list(item) for item in FILTERS.items()]).tag(sync=True)
     _filter = t.Unicode("train").tag(sync=True)
-    _may = t.List().tag(sync=True)
     _over = t.Bool(False).tag(sync=True)
     _done = t.Float(0.0).tag(sync=True)
-    _asked = t.List([0, ""]).tag(sync=True)
 
 
 class ProjectLabeller(VBox):
@@ -107,7 +103,8 @@ class ProjectLabeller(VBox):
         self._bar = _Bar(layout={"width": "100%"})
         super().__init__([self._bar])
         self.add_class("lk-project")
-        self._bar.observe(lambda change: self.do(change["new"][1]), "_asked")
+        self.add_class(AROUND)
+        self._bar.answers_by(self.do)
         self._show(next((p for p in self.queue if not self._labels[p.file]), next(iter(self.queue), None)))
 
     @property
@@ -180,6 +177,7 @@ class ProjectLabeller(VBox):
             self._bar.trouble = ""
             self._shown = self._made(picture, old)
         self.children = [self._bar] if self._shown is None else [self._bar, self._shown]
+        self._bar.shows(self._shown)
         if old is not None:
             old.close()
         self._tell()

@@ -21,19 +21,16 @@ from lecturekit.kit.javascript import joined
 from lecturekit.labels.label_file import file_name
 from lecturekit.labs import stopwatch
 from lecturekit.labs.stopwatch import CLASSES, FIRST_ROUND, KINDS, Measure
+from lecturekit.widgets._asking import AROUND, AskingBar
 from lecturekit.widgets._still import JS, with_still
 from lecturekit.widgets.annotator import Annotator, colour_of
 
 
-class _Bar(anywidget.AnyWidget):
+class _Bar(AskingBar):
     """What is asked and the buttons, in front of JupyterLab's shortcuts."""
 
     _esm = joined(JS / "stopwatch_lab.js")
     _css = joined(JS / "stopwatch_lab.css")
-    prompt = t.Unicode().tag(sync=True)
-    status = t.Unicode().tag(sync=True)
-    _may = t.List().tag(sync=True)
-    _asked = t.List([0, ""]).tag(sync=True)
 
 
 class _Replay(anywidget.AnyWidget):
@@ -69,7 +66,8 @@ class StopwatchLab(VBox):
         self._replay = _Replay(layout={"flex": "0 1 15rem", "min_width": "10rem"})
         self._holder = HBox(layout={"width": "100%", "flex_flow": "row wrap"})
         super().__init__([self._bar, self._holder])
-        self._bar.observe(lambda change: self.do(change["new"][1]), "_asked")
+        self.add_class(AROUND)
+        self._bar.answers_by(self.do)
         self._tell()
 
     @property
@@ -113,6 +111,7 @@ class StopwatchLab(VBox):
         self._shown.observe(lambda change: self._heard(step, change["new"]), "labels")
         self._replay._told = {}
         self._holder.children = [self._shown, self._replay]
+        self._bar.shows(self._shown)
         if old is not None:
             old.close()
         self._tell()

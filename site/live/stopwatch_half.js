@@ -22,7 +22,9 @@ class StopwatchLab {
     }
     this.at = -1;
     this.end = () => {};
-    this.bar = new Model({ prompt: "", status: "", _may: [], _asked: [0, ""] }, ({ _asked }) => this.do(_asked[1]));
+    const bar = { prompt: "", status: "", _may: [], _asked: [0, ""], _answered: 0 };
+    this.bar = new Model(bar, ({ _asked }) => this.answer(_asked));
+    el.classList.add("lk-around");
     this.replay = new Model({ _photo: new DataView(new ArrayBuffer(0)), _told: {} });
     this.places = { bar: element("div"), holder: element("div", { className: "lk-steps" }), replay: element("div") };
     this.saveButton = focusable("button", { type: "button", className: "lk-save" }, "Save your measures as a file");
@@ -55,6 +57,14 @@ class StopwatchLab {
   may() {
     if (this.at < 0) return ["next"];
     return [...(this.at < this.told.steps.length - 1 ? ["next"] : []), "again", ...(this.at > 0 ? ["back"] : [])];
+  }
+
+  async answer([number, verb]) {
+    try {
+      await this.do(verb);
+    } finally {
+      this.bar.put({ _answered: number });
+    }
   }
 
   async do(verb) {

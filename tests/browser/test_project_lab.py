@@ -1,5 +1,7 @@
 """A project from a clean folder in a real JupyterLab: label three, train, correct one, report, export."""
 
+import re
+
 import nbformat
 import pytest
 from playwright.sync_api import expect
@@ -44,6 +46,9 @@ def test_from_a_clean_folder_to_a_report_and_a_network(open_notebook, tmp_path):
     said, status = page.locator(".lk-project-prompt"), page.locator(".lk-project-status")
 
     def canvas():
+        expect(page.locator(".lk-project")).not_to_have_class(
+            re.compile("lk-busy")
+        )  # the new picture is there
         page.wait_for_selector(".lka-frame [data-painted]")
         found = page.locator(".lka-frame canvas.lka-top")
         found.scroll_into_view_if_needed()
@@ -72,7 +77,7 @@ def test_from_a_clean_folder_to_a_report_and_a_network(open_notebook, tmp_path):
     notebook.run_until_printed(1, "[1, 1, 1, 0, 0, 0] True trained")
 
     page.get_by_label("the student's answer").check()
-    canvas().focus()
+    canvas().focus()  # the one with the answer laid over it
     page.keyboard.press("s")
     drag((40, 80), (80, 90), (120, 80))
     expect(status).to_contain_text("4 of 6 pictures")

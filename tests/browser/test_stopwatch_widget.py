@@ -1,5 +1,7 @@
 """The stopwatch lab in a real JupyterLab: buttons lead through the steps, labels and times arrive."""
 
+import re
+
 import nbformat
 import pytest
 from playwright.sync_api import expect
@@ -33,9 +35,11 @@ def test_the_lab_leads_through_its_steps_and_times_them(open_notebook, tmp_path)
     asked, next_button = bar.locator(".lk-stopwatch-prompt"), bar.locator('[data-verb="next"]')
     expect(asked).to_contain_text("Press Start")
     expect(page.locator(".lka-frame")).to_have_count(0)  # the stopwatch does not run yet
+    around = page.locator(".lk-around")
     for step in (1, 2, 3, 4):
         next_button.click()
         expect(asked).to_contain_text(f"{step} of 60")
+        expect(around).not_to_have_class(re.compile("lk-busy"))  # the annotator of this step is in place
     for key in "bmadxyc":  # JupyterLab's own, which would change the notebook
         page.keyboard.press(key)
     expect(asked).to_contain_text("Click once on the")
@@ -48,6 +52,7 @@ def test_the_lab_leads_through_its_steps_and_times_them(open_notebook, tmp_path)
     expect(bar.locator(".lk-stopwatch-status")).to_contain_text("point")
     next_button.click()
     expect(asked).to_contain_text("5 of 60")
+    expect(around).not_to_have_class(re.compile("lk-busy"))
     page.wait_for_selector(".lka-frame [data-painted]")
     expect(page.locator(".lka-frame")).to_have_count(1)
     notebook.run_until_printed(1, "that is all")

@@ -127,3 +127,28 @@ def test_a_page_without_a_kernel_shows_the_picture(project):
     data, _ = ProjectLabeller(project)._repr_mimebundle_()
     assert "alt=" in data["text/html"]
     assert "Run this cell" in data["text/html"]
+
+
+def test_every_question_of_the_browser_is_answered(project):
+    def broken(name):
+        raise RuntimeError("no memory")
+
+    labeller = ProjectLabeller(project, answers=broken)
+    bar, first = labeller._bar, labeller._shown
+    assert bar._shows in first._dom_classes
+    bar._asked = [1, "next"]
+    assert bar._answered == 1
+    assert bar._shows in labeller._shown._dom_classes
+    assert bar._shows not in first._dom_classes
+    shown = labeller._shown
+    bar._asked = [2, "open"]
+    bar._asked = [3, "back"]
+    bar._asked = [4, "back"]  # there is none before the first
+    assert (bar._answered, bar._failed) == (4, "")
+    assert labeller._shown is not shown
+    with pytest.raises(RuntimeError):
+        bar._asked = [5, "answers"]
+    assert bar._answered == 5
+    assert "no memory" in bar._failed
+    bar._asked = [6, "plain"]
+    assert (bar._answered, bar._failed) == (6, "")

@@ -423,6 +423,8 @@ export class Annotator {
     this.note.hidden = !note;
     if (this.note.textContent !== note) this.note.textContent = note;
     const drawn = this.labels.records.some(({ edit }) => edit > 0);
+    if (this.labels.waiting.size) this.root.dataset.saving = "true";
+    else delete this.root.dataset.saving;
     if (this.labels.waiting.size) {
       this.late ??= setTimeout(() => this.sayLate(), 1500);
       if (!this.isLate) this.state.textContent = "Saving …";

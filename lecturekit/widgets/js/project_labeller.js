@@ -1,6 +1,7 @@
 // The bar above the annotator of a project: which picture it is, how far one is, what to show, and the buttons.
 // The kernel keeps the queue; a click or a key goes there as a verb and comes back as new words.
 
+import { Asking } from "./asking.js";
 import { element, focusable, listen } from "./dom.js";
 
 const VERBS = { back: "Back", next: "Next", open: "Next without labels" };
@@ -8,12 +9,10 @@ const PAGES = { PageUp: "back", PageDown: "next" };
 
 function render({ model, el }) {
   let old = null; // the canvas that had the keys when a key asked for another picture
-  const home = () => el.closest(".lk-project") ?? el;
-  const canvas = () => home().querySelector(".lka-frame canvas.lka-top");
-  const ask = (verb) => {
-    model.set("_asked", [model.get("_asked")[0] + 1, verb]);
-    model.save_changes();
-  };
+  const asking = new Asking(model, el, () => hand());
+  /** @returns {HTMLElement | null} */
+  const canvas = () => asking.home.querySelector(".lka-frame canvas.lka-top");
+  const ask = (verb) => asking.ask(verb);
   const lines = Object.fromEntries(["prompt", "status", "trouble"].map((name) => [name, element("p", {
     className: `lk-project-${name}`, "aria-live": "polite",
   })]));
@@ -33,29 +32,25 @@ function render({ model, el }) {
   const keys = element("span", { className: "lk-project-keys" }, "Page Down, Page Up: next, back");
   el.classList.add("lk-project-bar", "lk-theme");
   el.append(lines.prompt, element("div", { className: "lk-project-buttons" }, ...buttons, filter, answers, keys),
-    meter, lines.status, lines.trouble);
+    meter, asking.note, lines.status, lines.trouble);
 
   const turn = (event) => {
     const verb = PAGES[event.key];
     if (!verb || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
-    old = canvas();
+    old ??= canvas();
     ask(verb);
   };
-  /** After a page turned by key the new picture has the keys, as soon as it is there. */
-  const hand = (tries = 100) => {
-    const now = canvas();
-    if (!old || !tries) return;
-    if (now && now !== old && old.isConnected === false) {
-      old = null;
-      now.focus({ preventScroll: true });
-    } else setTimeout(hand, 50, tries - 1);
+  /** After a page turned by key the new picture has the keys. */
+  const hand = () => {
+    if (old?.isConnected === false) canvas()?.focus({ preventScroll: true });
+    old = null;
   };
   let listening = null;
   const listenAtHome = setInterval(() => { // the box round the bar comes into the page after the bar
     if (!el.isConnected) return;
     clearInterval(listenAtHome);
-    listening = home();
+    listening = asking.home;
     listening.addEventListener("keydown", turn);
   }, 20);
 
@@ -68,13 +63,13 @@ function render({ model, el }) {
     over.checked = model.get("_over");
     filter.value = model.get("_filter");
     meter.value = model.get("_done");
-    hand();
   };
   refresh();
   const names = ["prompt", "status", "trouble", "_may", "_over", "_filter", "_done"];
   const unlisten = listen(model, Object.fromEntries(names.map((name) => [`change:${name}`, refresh])));
   return () => {
     unlisten();
+    asking.end();
     clearInterval(listenAtHome);
     listening?.removeEventListener("keydown", turn);
   };

@@ -1,0 +1,51 @@
+"""The kernel's side of a bar whose buttons ask for another annotator (``js/asking.js``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anywidget
+import traitlets as t
+from ipywidgets import DOMWidget
+
+#: The class of the box round bar and annotator.
+AROUND = "lk-around"
+
+
+class AskingBar(anywidget.AnyWidget):
+    """Buttons that ask, the number of the last answer, and which annotator is in place.
+
+    The browser lets nobody draw between a question and its answer, so every question is answered, also where
+    nothing changes or something fails.
+    """
+
+    prompt = t.Unicode().tag(sync=True)
+    status = t.Unicode().tag(sync=True)
+    _may = t.List().tag(sync=True)
+    _asked = t.List([0, ""]).tag(sync=True)
+    _answered = t.Int(0).tag(sync=True)
+    _shows = t.Unicode().tag(sync=True)
+    _failed = t.Unicode().tag(sync=True)
+
+    def answers_by(self, do: Callable[[str], None]) -> None:
+        """Answer each question by `do`, which takes the verb."""
+
+        def answer(change: dict) -> None:
+            number, verb = change["new"]
+            self._failed = ""
+            try:
+                do(verb)
+            except Exception as error:
+                self._failed = f"That did not work: {error}"
+                raise
+            finally:
+                self._answered = number
+
+        self.observe(answer, "_asked")
+
+    def shows(self, annotator: DOMWidget | None) -> None:
+        """Tell the browser which annotator stands in the place of the one before."""
+        name = "" if annotator is None else f"lk-shown-{annotator.model_id}"
+        if annotator is not None:
+            annotator.add_class(name)
+        self._shows = name
