@@ -37,7 +37,7 @@ def use_the_explorer(notebook, repainted):
         explorer.get_by_role("option").first.click()
 
     slider = explorer.get_by_role("slider", name="Threshold")
-    slider.scroll_into_view_if_needed()
+    slider.hover()  # which waits until nothing moves any more
     size = slider.bounding_box()
     middle = size["y"] + size["height"] / 2
     with repainted(canvas):

@@ -34,6 +34,7 @@ def test_gestures_reach_the_kernel_and_the_picture_follows(live):
     page, before = live.page, live.sources()
     stage = live.show(".lk-lab .lk-stage")
     address = stage.locator("img").get_attribute("src")
+    stage.hover()  # which waits until nothing moves any more
     frame = stage.bounding_box()
 
     def place(x, y):

@@ -43,6 +43,7 @@ def test_a_stroke_by_mouse_changes_the_answer(live):
     answer = page.locator(".widget-image").first
     old = answer.get_attribute("src")
     canvas.scroll_into_view_if_needed()
+    canvas.hover()  # which waits until nothing moves any more
     frame = canvas.bounding_box()
 
     def place(x, y):

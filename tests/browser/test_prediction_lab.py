@@ -42,7 +42,7 @@ def test_a_guess_is_committed_scored_and_counted(live):
     assert "No prediction" in html_of(live, 1)
     stage = live.show(".lk-guess-stage")
     frame = stage.bounding_box()
-    page.mouse.click(frame["x"] + 0.9 * frame["width"], frame["y"] + 0.5 * frame["height"])
+    stage.click(position={"x": 0.9 * frame["width"], "y": 0.5 * frame["height"]})
     page.keyboard.press("m")  # JupyterLab would turn the cell into Markdown
     live.show(".lk-guess button").click()
     live.run_until_printed(1, "guess [0.")

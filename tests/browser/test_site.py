@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 from filelock import FileLock
+from playwright.sync_api import expect
 from support import ROOT
 
 from lecturekit.exercises import class_activation_maps
@@ -55,7 +56,7 @@ def visit(address, new_page):
 
     def go(path, **options):
         page = new_page(**options)
-        page.goto(f"{address}/{path}")
+        assert page.goto(f"{address}/{path}").ok, path
         return page
 
     return go
@@ -124,9 +125,7 @@ def test_search_finds_a_word(visit):
     assert page.locator("#search-results li a").count() >= 1
 
 
-@pytest.mark.parametrize(
-    "path", ["index.html", "docs/benchmarks.html", "reference/lecturekit.kit.checks.html"]
-)
+@pytest.mark.parametrize("path", ["index", "docs/benchmarks", "reference/lecturekit.kit.checks"])
 def test_nothing_is_wider_than_a_phone(visit, path):
     page = visit(f"{path}.html", width=375, height=700, touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
@@ -180,22 +179,23 @@ def test_the_explorer_shows_any_class(visit, repainted, axe):
     page = visit("notebooks/05_class_activation_maps.html")
     frame = alive(page, "code-1bf3a08ebe")
     canvas = frame.locator("canvas.lk-canvas").first
-    assert "espresso" in frame.locator("figcaption").first.inner_text()
+    expect(frame.locator("figcaption").first).to_contain_text("espresso")
     frame.locator(".lk-search").fill("eggnog")
     with repainted(canvas):
         frame.locator(".lk-list .lk-row").first.click()
-    assert "eggnog" in frame.locator("figcaption").first.inner_text()
+    expect(frame.locator("figcaption").first).to_contain_text("eggnog")
     with repainted(canvas):
         frame.get_by_label("Show evidence against the class too").check()
-    assert "against" in frame.get_by_label("Colours").locator("option:checked").inner_text()
+    expect(frame.get_by_label("Colours").locator("option:checked")).to_contain_text("against")
     with repainted(canvas):
         frame.get_by_label("Show evidence against the class too").uncheck()
     assert axe(page, ".lk-is-live") == []
-    assert frame.locator(".lk-still").is_hidden()
+    expect(frame.locator(".lk-still")).to_be_hidden()
 
 
 def drag(page, canvas, start, end):
     """From one point of the canvas to another, in shares of its width and height."""
+    canvas.hover()  # which waits until nothing moves any more: widgets above may still come to life
     box = canvas.bounding_box()
     at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)]
     page.mouse.move(*at[0])
@@ -209,7 +209,7 @@ def test_the_annotator_keeps_labels_and_hands_them_to_the_notebook(visit, tmp_pa
     frame = alive(page, "cost-60")
     canvas = frame.locator("canvas").first
     frame.locator("input[value=brush]").check()
-    canvas.scroll_into_view_if_needed()
+    page.wait_for_selector(".lka-frame [data-painted]")
     drag(page, canvas, (0.3, 0.3), (0.4, 0.5))
     frame.get_by_text("1 label").first.wait_for(state="attached")
     page.reload()
@@ -299,7 +299,7 @@ def test_a_box_lab_shows_its_stored_pictures(visit):
     other = next(o for o in select.locator("option").all_inner_texts() if o != select.input_value())
     select.select_option(other)
     frame.locator(".lk-words").get_by_text(other).wait_for()
-    assert frame.locator(".lk-stage img").get_attribute("src") != before
+    expect(frame.locator(".lk-stage img")).not_to_have_attribute("src", before)
     assert (
         frame.locator(".lk-stage img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     )
