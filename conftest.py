@@ -8,17 +8,20 @@ import pytest
 
 from lecturekit.kit.usage import MAX_MB, MEASURE
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each test process, and the kernels it starts, has its share of the cores. The libraries read this when they
+    # are loaded, so it stands before all else: with all cores in each process, threads mostly wait for another.
+    _SHARE = str(max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])))
+    os.environ.setdefault("OMP_NUM_THREADS", _SHARE)
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", _SHARE)
+
 _DATA = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each test process, and the kernels it starts, an empty data folder and its share of the cores."""
+    """Give each test process, and the kernels it starts, an empty data folder."""
     config.stash[_DATA] = os.environ["LECTUREKIT_DATA"] = tempfile.mkdtemp(prefix="lecturekit-test-")
     os.environ["HF_HUB_OFFLINE"] = "1"
-    if getattr(config.option, "numprocesses", None):
-        return  # this process only hands out the tests; its workers inherit what is set here
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,6 +1,7 @@
 """The house as its imports draw it: no circle, none from a lower floor to a higher one, no room too full."""
 
 import ast
+import os
 import re
 from pathlib import Path
 
@@ -149,3 +150,13 @@ def test_docstrings_have_one_entry_an_argument(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     definitions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)]
     assert [n.name for n in definitions if JOINT.search(ast.get_docstring(n) or "")] == []
+
+
+def test_each_test_process_computes_with_its_share_of_the_cores():
+    """With all cores in each of several processes, threads mostly wait for another: ten times the time."""
+    import torch
+
+    workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT")
+    if workers is None:
+        pytest.skip("one process, which has all cores")
+    assert torch.get_num_threads() <= int(os.environ["OMP_NUM_THREADS"])
