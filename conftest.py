@@ -9,8 +9,8 @@ import pytest
 from lecturekit.kit.usage import MAX_MB, MEASURE
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Each test process, and the kernels it starts, has its share of the cores. The libraries read this when they
-    # are loaded, so it stands before all else: with all cores in each process, threads mostly wait for another.
+    # Each test process, and the kernels it starts, has its share of the cores; with all cores in each,
+    # threads mostly wait for one another. The libraries read this when they are loaded, so it stands first.
     _SHARE = str(max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])))
     os.environ.setdefault("OMP_NUM_THREADS", _SHARE)
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", _SHARE)
