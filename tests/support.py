@@ -3,6 +3,8 @@
 import base64
 import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from PIL import Image
@@ -10,6 +12,14 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 #: The folder of real photographs; tests that need it skip where it is absent.
 VOC = Path(os.environ.get("LECTUREKIT_VOC", ROOT.parent / "shared" / "data" / "voc2012_subset"))
+#: Seconds that another process may take, on the slowest machine: a limit against waiting for ever.
+LIMIT = 600
+
+
+def printed(code: str, *arguments: str) -> str:
+    """What a Python of its own prints; the test fails where it ends in an error."""
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=LIMIT).stdout
 
 
 def still_of(bundle: dict) -> Image.Image:

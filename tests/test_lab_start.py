@@ -43,16 +43,16 @@ def lab(folder: Path, home: Path, *arguments: str):
         text=True,
         encoding="utf-8",
     )
-    watchdog = threading.Timer(120, server.kill)
+    watchdog = threading.Timer(600, server.kill)  # a limit for all of it, also for its end
     watchdog.start()
     try:
         address = printed_address(server.stdout)
         wait_for(urlsplit(address).port)
         yield address
     finally:
-        watchdog.cancel()
         server.terminate()
-        server.communicate(timeout=30)
+        server.communicate()
+        watchdog.cancel()
 
 
 def printed_address(lines) -> str:
@@ -66,7 +66,7 @@ def printed_address(lines) -> str:
 
 def wait_for(port: int) -> None:
     """Until the server listens: it prints its address shortly before."""
-    for _ in range(300):
+    for _ in range(3000):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
@@ -81,7 +81,7 @@ def free_port() -> int:
 
 
 def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=60) as answer:
+    with urllib.request.urlopen(url, timeout=300) as answer:
         return answer.read().decode()
 
 

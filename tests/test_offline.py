@@ -54,6 +54,7 @@ def enter(command: str, environment: dict[str, str]) -> subprocess.CompletedProc
         capture_output=True,
         text=True,
         encoding="utf-8",
+        timeout=1200,
     )
 
 

@@ -42,7 +42,7 @@ def save(name: str, rows: Sequence[Mapping[str, Any]], settings: Mapping[str, An
         "name": name,
         "date": date.today().isoformat(),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "commit": _commit(),
+        "commit": commit(),
         "torch": metadata.version("torch"),
         "settings": _plain(settings),
         "rows": _plain(rows),
@@ -90,7 +90,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"rows and settings must be numbers, texts and lists of them, got {type(value).__name__}")
 
 
-def _commit() -> str:
+def commit() -> str:
     """The checkout's commit, with a plus where files were changed since; "unknown" outside a checkout."""
     try:
         found = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import multiprocessing
 import os
 import tempfile
@@ -21,6 +22,7 @@ from tqdm.auto import tqdm
 from ..datasets.photos import photo
 from ..evidence import cam
 from ..kit.parallel import one_thread
+from ..kit.storage import data_dir, write_atomic
 from ..labels.interchange import Labelled, read_coco, write_coco
 from ..labels.label_file import LabelFile
 from ..learning.features import features
@@ -149,32 +151,47 @@ def run(quick: bool = False) -> str:
 
     Each measurement has a process of its own, which is forked, so that the memory is the work's alone; on
     systems that cannot fork there is no such figure. An exponent e says that the cost grows as n^e over the
-    last three doublings.
+    last three doublings. A run that is broken off goes on with the first case that it lacks, as long as the
+    commit is the same.
 
     Args:
         quick: two doublings, of the smallest counts: a look.
     """
     one_thread()
-    rows = []
-    for name, (unit, first, prepare) in tqdm(CASES.items(), desc="growth", leave=False):
-        sizes = [first * 2**k for k in range((2 if quick else DOUBLINGS) + 1)]
-        found = [steady(prepare, n) for n in sizes]
-        seconds = [one[0] for one in found]
-        memory = [one[1] for one in found]
-        rows.append(
-            {
-                "case": name,
-                "unit": unit,
-                "sizes": sizes,
-                "seconds": seconds,
-                "memory_mb": memory,
-                "exponent": exponent(sizes, seconds),
-                "memory_exponent": exponent(sizes, memory),
-            }
-        )
-    if not quick:
-        _results.save("growth", rows, {"doublings": DOUBLINGS, "threads": 1})
+    if quick:
+        return "\n".join(_table([_row(name, 2) for name in tqdm(CASES, desc="growth", leave=False)]))
+    begun = data_dir() / "bench" / "growth.json"
+    rows = _rows_of(begun)
+    for name in tqdm(list(CASES)[len(rows) :], desc="growth", leave=False):
+        rows.append(_row(name, DOUBLINGS))
+        write_atomic(begun, json.dumps({"commit": _results.commit(), "rows": rows}))
+    _results.save("growth", rows, {"doublings": DOUBLINGS, "threads": 1})
+    begun.unlink()
     return "\n".join(_table(rows))
+
+
+def _rows_of(begun: Path) -> list[dict[str, Any]]:
+    """The rows of a run of this commit that was broken off."""
+    try:
+        found = json.loads(begun.read_text())
+    except FileNotFoundError:
+        return []
+    return found["rows"] if found["commit"] == _results.commit() else []
+
+
+def _row(name: str, doublings: int) -> dict[str, Any]:
+    unit, first, prepare = CASES[name]
+    sizes = [first * 2**k for k in range(doublings + 1)]
+    seconds, memory = zip(*(steady(prepare, n) for n in sizes), strict=True)
+    return {
+        "case": name,
+        "unit": unit,
+        "sizes": sizes,
+        "seconds": seconds,
+        "memory_mb": memory,
+        "exponent": exponent(sizes, seconds),
+        "memory_exponent": exponent(sizes, memory),
+    }
 
 
 def exponent(sizes: Sequence[int], costs: Sequence[float | None], last: int = 4) -> float | None:
@@ -222,12 +239,14 @@ def measured(prepare: Prepare, n: int) -> tuple[float, float | None]:
     """Processor seconds of the work, and by how many MB it raised the memory at its highest.
 
     Args:
-        prepare: makes the work.
+        prepare: makes the work; at the top of a module, so that a process can find it.
         n: its size.
     """
-    if "fork" not in multiprocessing.get_all_start_methods():
+    if "forkserver" not in multiprocessing.get_all_start_methods():
         return _timed(prepare(n)), None
-    context = multiprocessing.get_context("fork")
+    # Forked from a process that has loaded the libraries and runs no threads, as this one may.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     here, there = context.Pipe(duplex=False)
     child = context.Process(target=_in_child, args=(prepare, n, there))
     child.start()

@@ -1,10 +1,10 @@
 """How cost grows: exponents of known laws, and a process of its own for each figure."""
 
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from support import printed
 
 from lecturekit.benchmarks import growth
 from lecturekit.benchmarks.growth import CASES, DOUBLINGS, exponent
@@ -32,17 +32,23 @@ def test_a_missing_figure_gives_no_exponent():
 
 
 MEMORY = """
+import sys
 import numpy as np
+sys.path[:0] = sys.argv[1:]
+from test_growth import megabytes
 from lecturekit.benchmarks.growth import measured
 held = np.ones(20_000_000)  # 160 MB here, of which the work must know nothing
-print(*measured(lambda n: lambda: np.ones(n * 125_000).sum(), 40))  # 40 MB
+print(*measured(megabytes, 40))
 """
+
+
+def megabytes(n):
+    return lambda: np.ones(n * 125_000).sum()
 
 
 def test_memory_is_that_of_the_work_alone():
     # In a process of its own: what earlier tests have freed could be used again, and would not count.
-    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
-    seconds, peak = done.stdout.split()
+    seconds, peak = printed(MEMORY, *map(str, Path(__file__).parents[:2])).split()
     assert float(seconds) > 0
     assert peak == "None" or 30 < float(peak) < 60
 
@@ -57,6 +63,35 @@ def test_every_case_runs_and_the_table_marks_what_grows_too_fast(monkeypatch):
     assert text.count("2.00 **") == len(CASES)
     assert "grows faster than n log n" in text
     assert DOUBLINGS == 5
+
+
+def test_a_run_that_is_broken_off_goes_on_with_the_case_it_lacks(monkeypatch, tmp_path):
+    monkeypatch.setattr(growth, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(growth._results, "FOLDER", tmp_path)
+    monkeypatch.setattr(growth, "one_thread", lambda: None)
+    made = []
+
+    def measured(prepare, n):
+        if len(made) == 40:
+            raise KeyboardInterrupt
+        made.append(prepare)
+        return n / 1e3 + 2, float(n)
+
+    monkeypatch.setattr(growth, "measured", measured)
+    with pytest.raises(KeyboardInterrupt):
+        growth.run()
+    whole = 40 // (DOUBLINGS + 1)  # cases
+    del made[:]
+    monkeypatch.setattr(growth, "measured", lambda prepare, n: (made.append(prepare), (n / 1e3 + 2, 1.0))[1])
+    text = growth.run()
+    assert len(made) == (len(CASES) - whole) * (DOUBLINGS + 1)
+    assert all(f"| {name} |" in text for name in CASES)
+    assert [row["case"] for row in growth._results.load("growth")["rows"]] == list(CASES)
+    assert not (tmp_path / "bench" / "growth.json").exists()
+    monkeypatch.setattr(growth._results, "commit", lambda: "another")
+    del made[:]
+    growth.run()
+    assert len(made) == len(CASES) * (DOUBLINGS + 1)
 
 
 @pytest.mark.parametrize("name", ["COCO out and in, points of a polygon", "annotator's file, one more label"])

@@ -81,7 +81,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def stalls(self):
         self.send(GOOD[:1000], length=len(GOOD))
         self.wfile.flush()
-        self.server.released.wait(20)
+        self.server.released.wait(600)
 
     def short(self):
         self.send(GOOD[:-10])

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
-from support import ROOT
+from support import LIMIT, ROOT
 from traitlets.config import Config
 
 HUB = ROOT / "deploy" / "hub"
@@ -77,7 +77,7 @@ def test_serve_makes_copies_and_then_starts_the_server(tmp_path):
     server.write_text('#!/bin/sh\necho "$@ $(umask)"\n', encoding="utf-8")
     server.chmod(0o755)
     command = ["/bin/sh", str(HUB / "serve.sh"), "false", str(server), "--a", "b c"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LIMIT)
     assert done.stdout == "--a b c 0077\n"
     assert "copies" in done.stderr
 
@@ -134,7 +134,7 @@ def test_a_label_that_is_missing_is_seen(tmp_path):
 
 def git(folder, *arguments):
     names = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *names, *arguments], cwd=folder, check=True, capture_output=True)
+    subprocess.run(["git", *names, *arguments], cwd=folder, check=True, capture_output=True, timeout=LIMIT)
 
 
 def test_pulling_an_update_leaves_a_students_work_alone(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from made_exercises import make
+from support import LIMIT
 
 from lecturekit.exercises import Outcome, _deadline, _judge
 
@@ -190,5 +191,7 @@ os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
 
 @waits
 def test_a_process_that_was_started_with_the_interrupt_ignored():
-    run = subprocess.run([sys.executable, "-c", START, IGNORED], capture_output=True, text=True, timeout=300)
+    run = subprocess.run(
+        [sys.executable, "-c", START, IGNORED], capture_output=True, text=True, timeout=LIMIT
+    )
     assert (run.stdout, run.stderr, run.returncode) == ("stopped\n", "", 0)

@@ -48,7 +48,7 @@ def test_processes_have_one_thread():
 def test_a_kill_leaves_no_process_behind(tmp_path):
     note = tmp_path / "pid"
     item = (
-        f"open({str(note)!r}, 'w').write(str(__import__('os').getpid())) or 1, __import__('time').sleep(99)"
+        f"open({str(note)!r}, 'w').write(str(__import__('os').getpid())) or 1, __import__('time').sleep(999)"
     )
     code = f"from lecturekit.kit.parallel import mapped; list(mapped(eval, [{item!r}], 1))"
     run = subprocess.Popen([sys.executable, "-c", code])
@@ -57,7 +57,7 @@ def test_a_kill_leaves_no_process_behind(tmp_path):
         time.sleep(0.01)
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
-    for _ in range(1000):
+    for _ in range(30_000):
         if not runs(int(note.read_text())):
             break
         time.sleep(0.01)

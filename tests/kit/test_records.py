@@ -166,7 +166,7 @@ def test_a_folder_of_another_user_is_read(path):
     for folder in path.parent.parents:
         if not folder.stat().st_mode & 0o001:
             pytest.skip("the folder cannot be reached by another user")
-    process = multiprocessing.get_context("fork").Process(target=_read_as_nobody, args=(path,))
+    process = multiprocessing.get_context("spawn").Process(target=_read_as_nobody, args=(path,))
     process.start()
     process.join()
     assert process.exitcode == 0

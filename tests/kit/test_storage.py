@@ -156,16 +156,16 @@ def _killed_while_writing(path, ready):
     with replacing(path) as file:
         file.write(b"half")
         ready.set()
-        time.sleep(60)
+        time.sleep(3600)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot be asked whether a process runs without harm")
 def test_what_a_killed_writer_left_is_swept_and_a_living_one_is_left_alone(tmp_path):
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
-    worker = context.Process(target=_killed_while_writing, args=(tmp_path / "one.bin", ready))
+    worker = context.Process(target=_killed_while_writing, args=(tmp_path / "one.bin", ready), daemon=True)
     worker.start()
-    assert ready.wait(60)
+    assert ready.wait(600)
     write_atomic(tmp_path / "other.txt", "x")
     assert len(list(tmp_path.glob(".*.part"))) == 1  # it lives
     worker.kill()

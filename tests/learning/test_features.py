@@ -143,7 +143,7 @@ from lecturekit.learning import features as frozen
 def slow(self, backbone):
     yield np.zeros((4, 3, 4), np.float16)
     print("one is written", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 frozen._Extraction.rows = slow
 frozen._Extraction.backbone = lambda self: (None, np.zeros(9, "f4"), np.zeros((9, 4), "f4"))
 frozen.features([np.zeros((48, 64, 3), np.uint8)] * 2, side=32, device="cpu")
@@ -157,7 +157,7 @@ def test_what_a_killed_process_left_is_swept(own_folder, halves):
     )
     assert child.stdout.readline() == "one is written\n"
     child.send_signal(signal.SIGKILL)
-    child.wait(30)
+    child.wait()
     child.stdout.close()
     assert len(list((own_folder / "features").iterdir())) == 1
     key = features([halves()[0]], side=32, channels=4, device="cpu").key

@@ -1,9 +1,7 @@
 """The command line says what it offers; each command's own tests are beside its module's."""
 
-import subprocess
-import sys
-
 import pytest
+from support import printed
 from typer.testing import CliRunner
 
 from lecturekit.benchmarks import evidence
@@ -22,8 +20,7 @@ def test_help_lists_the_commands(arguments):
 def test_help_does_not_wait_for_torch():
     heavy = "{'torch', 'matplotlib', 'timm'}"
     code = f"import sys, lecturekit.upkeep.cli; print(sorted({heavy} & set(sys.modules)))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "[]"
+    assert printed(code) == "[]\n"
 
 
 def test_bench_runs_the_one_that_is_named(monkeypatch, tmp_path):

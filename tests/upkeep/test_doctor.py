@@ -10,6 +10,7 @@ import sys
 import types
 
 import pytest
+from support import LIMIT
 from typer.testing import CliRunner
 
 from lecturekit import models
@@ -47,7 +48,11 @@ def test_where_the_tests_run_the_course_runs():
     found = doctor.report()
     assert found.ok, str(found)
     result = subprocess.run(
-        [sys.executable, "-m", "lecturekit", "doctor"], capture_output=True, text=True, encoding="utf-8"
+        [sys.executable, "-m", "lecturekit", "doctor"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=LIMIT,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     for name in doctor.CHECKS:
@@ -242,6 +247,7 @@ def test_a_python_without_packages_is_examined_too():
         capture_output=True,
         text=True,
         encoding="utf-8",
+        timeout=LIMIT,
     )
     assert result.returncode == 1
     assert "the package torch is missing" in result.stdout
