@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..kit import results
+from .. import learning, pixels
+from ..kit import cache, results
 from ..kit.results import FOLDER, INSTALLED
-from ..kit.storage import ROOT, write_atomic
+from ..kit.storage import ROOT, data_dir, write_atomic
 
 
 def save(name: str, rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> Path:
@@ -73,6 +74,28 @@ def kept(name: str) -> dict[str, Any]:
     except FileNotFoundError as missing:
         print(f"{missing} (with --data and a folder in VOC's layout)")
         return {"rows": [], "settings": {}}
+
+
+def part(
+    name: str, about: Sequence[object], make: Callable[[], Iterable[Mapping[str, Any]]]
+) -> list[dict[str, Any]]:
+    """The rows of one part of a benchmark: made and kept in the data folder, or found there.
+
+    A benchmark that is stopped goes on with the next part. Parts of other settings, of another version of
+    torch and of other code of `learning` and `pixels` are not found.
+
+    Args:
+        name: the benchmark's name.
+        about: everything that tells this part from others, as `cache.content_key` takes it.
+        make: makes the rows.
+    """
+    code = cache.source_key(learning.__path__[0], pixels.__path__[0])
+    key = cache.content_key(about, code, torch.__version__)
+    file = data_dir() / "benchmarks" / name / f"{key}.json"
+    if not file.exists():
+        rows = [_plain(row) for row in make()]
+        write_atomic(file, json.dumps(rows, allow_nan=False))
+    return json.loads(file.read_text("utf-8"))
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,8 @@ import copy
 import dataclasses
 import time
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from ..learning.box_masks import (
     predict_masks,
     train_box_masks,
 )
-from ..learning.features import Features, features
+from ..learning.features import Features, classifier_features, features
 from ..learning.features import Pictures as Frames
 from ..learning.points import (
     belief_within,
@@ -73,13 +74,28 @@ STUDENT: dict[str, Any] = {"head": "two_layer", "epochs": 24, "lr": 2e-3, "batch
 OBJECTNESS, REGULARISER = 0.1, 0.3
 #: Strokes of the scribbles that are more than one an object and one on the background.
 MORE = {"strokes": 2, "background_strokes": 3}
+#: The localiser whose maps give the seeds of SEC: on the classifier's last features.
+SEED_MAPS: dict[str, Any] = {"decay": 0.9, "epochs": 30, "weight_decay": 1.0, "stride": 1}
 #: Seeds: share of a class's maximum, and of the background cue's ranks.
 SEEDS = {"share": 0.4, "background_share": 0.35}
+#: Its losses.
+SEC: dict[str, Any] = {}
 #: The head from boxes to masks, and GrabCut+ that teaches it.
 BOX_MASKS = {"epochs": 14}
 GRABCUT = {"side": 64, "rounds": 2}
 #: Training pictures on which the cues for objects are compared.
 CUES = 100
+#: All of it, for the file of results. What stands under a part's name matters for this part alone.
+SETTINGS: dict[str, Any] = {
+    "student": STUDENT,
+    "side": SIDE,
+    "seen": SEEN,
+    "cues": CUES,
+    "points": {"objectness": OBJECTNESS},
+    "scribbles": {"regulariser": REGULARISER, "more": MORE},
+    "sec": {"maps": SEED_MAPS, "seeds": SEEDS, "losses": SEC},
+    "boxes": {"head": BOX_MASKS, "grabcut": GRABCUT},
+}
 
 
 @dataclasses.dataclass(eq=False)
@@ -91,6 +107,12 @@ class Pictures:
     masks: list[NDArray[np.uint8]]
     boxes: list[NDArray]
     classes: list[NDArray[np.int64]]
+    whole: Sequence[NDArray[np.uint8]] = ()  #: the images at their own size
+
+    @cached_property
+    def last(self) -> Features:
+        """The classifier's last features of the pictures' own pixels."""
+        return classifier_features(self.whole or self.images, side=SEEN, device="cpu")
 
     @property
     def present(self) -> Tensor:
@@ -109,25 +131,30 @@ class Pictures:
 def run(data: str | Path, seeds: int = 3, quick: bool = False) -> str:
     """Every kind of hint on a folder in VOC's layout, as Markdown; rows go to docs/results.
 
+    Every part of a seed is kept (`_results.part`): a run that was stopped goes on.
+
     Args:
         data: the folder, with the lists train and val.
         seeds: how many students a row.
-        quick: 24 training and 12 other pictures, two epochs, one seed: a look, and nothing is
-            kept.
+        quick: 24 training and 12 other pictures, two epochs, one seed: a look, not a measurement.
     """
-    student = STUDENT | ({"epochs": 2} if quick else {})
-    seeds = 1 if quick else seeds
-    rows: list[dict[str, Any]] = []
+    settings: dict[str, Any] = SETTINGS | {"seeds": seeds}
+    if quick:
+        settings |= {"student": STUDENT | {"epochs": 2}, "seeds": 1, "cues": 5}
     learn, judge = pictures(data, (24, 12) if quick else (None, None))
-    rows += cue_rows(learn, 5 if quick else CUES)
+    common = [settings[name] for name in ("student", "side", "seen")]
+    about = [*common, learn.features.key, judge.features.key]
+    rows = _results.part(
+        "hints", [*about, "cues", settings["cues"]], lambda: cue_rows(learn, settings["cues"])
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # GrabCut says where it fell back to the box
-        for seed in range(seeds):
-            for row in _rows_of_a_seed(learn, judge, seed, student):
-                rows.append(row | {"seed": seed})
-                if not quick:
-                    settings = {"student": student, "side": SIDE, "seen": SEEN, "seeds": seeds}
-                    _results.save("hints", rows, settings)
+        for seed in range(settings["seeds"]):
+            for name, make in parts(Students(learn, judge, seed, settings["student"])).items():
+                found = _results.part("hints", [*about, name, settings.get(name), seed], make)
+                rows += [row | {"seed": seed} for row in found]
+    if not quick:
+        _results.save("hints", rows, settings)
     return table(rows)
 
 
@@ -154,6 +181,7 @@ def pictures(
                 [p.mask for p in small],
                 [p.boxes for p in small],
                 [p.classes for p in small],
+                [p.image for p in whole],
             )
         )
     return made[0], made[1]
@@ -170,14 +198,19 @@ def at_size(grid: Features, images: Sequence[NDArray[np.uint8]]) -> Features:
 # --------------------------------------------------------------------------------------------------- students
 
 
-def _rows_of_a_seed(learn: Pictures, judge: Pictures, seed: int, student: dict[str, Any]) -> Iterator[dict]:
-    """All rows of one seed."""
-    bench = Students(learn, judge, seed, student)
-    yield from bench.point_rows()
-    yield from bench.scribble_rows()
-    localiser = yield from _pointing_rows(learn, judge, seed)
-    yield from bench.sec_rows(localiser)
-    yield from _box_rows(learn, judge, seed)
+def parts(bench: Students) -> dict[str, Callable[[], Iterator[dict[str, Any]]]]:
+    """What makes the rows of one seed, by name; each part for itself.
+
+    Args:
+        bench: the students of the seed.
+    """
+    return {
+        "points": bench.point_rows,
+        "scribbles": bench.scribble_rows,
+        "pointing": lambda: _pointing_rows(bench.learn, bench.judge, bench.seed),
+        "sec": bench.sec_rows,
+        "boxes": lambda: _box_rows(bench.learn, bench.judge, bench.seed),
+    }
 
 
 class Students:
@@ -187,12 +220,16 @@ class Students:
         self.learn, self.judge, self.seed, self.student = learn, judge, seed, student
         self.present = learn.present
         self.empty = [np.full(m.shape, 255, np.uint8) for m in learn.masks]
-        self.cues = [border_contrast(grid) for grid in learn.grids()]
         objects = float(np.mean([len(b) for b in learn.boxes]))
         #: Seconds an image.
         self.cost = {"image": COSTS["image_class"].seconds, "click": COSTS["click"].seconds}
         self.cost |= {"mask": COSTS["object_masks"].seconds, "scribble": scribble_seconds(objects)}
         self.cost |= {"more scribbles": scribble_seconds(objects, **MORE)}
+
+    @cached_property
+    def cues(self) -> list[NDArray[np.float32]]:
+        """Where objects are likely: contrast to the border, a map a training picture."""
+        return [border_contrast(grid) for grid in self.learn.grids()]
 
     def taught(self, name: str, kind: str, labels: list, loss: Loss | None = None) -> tuple[dict, Any]:
         """A row, and the module of the student."""
@@ -240,16 +277,24 @@ class Students:
             walked = [spread_labels(image, drawn) for image, drawn in pairs]
             yield self.taught("scribbles, random walker first", "scribble", walked)[0]
 
-    def sec_rows(self, localiser: SelfTransfer) -> Iterator[dict]:
+    def sec_rows(self) -> Iterator[dict]:
         """SEC from a localiser's maps, with all of its losses and with each one left out."""
-        each = zip(class_maps(localiser, self.learn.features), self.present.numpy(), self.cues, strict=True)
+        last = self.learn.last
+        localiser = train_localiser(last, self.present, seed=self.seed, device="cpu", **SEED_MAPS)
+        maps = class_maps(localiser, last, self.learn.features.cells.tolist())
+        each = zip(maps, self.present.numpy(), self.cues, strict=True)
         found = [find_seeds(m.numpy(), p, rank(cue), **SEEDS) for m, p, cue in each]
         seeds = on_grid(found, self.learn.features, 255)
         colours = grid_colours(self.learn.images, self.learn.features.cells)
         for left_out in (None, *LOSSES):
             losses = [name for name in LOSSES if name != left_out]
-            loss = sec_supervision(seeds, self.present, colours, losses)
-            yield self.taught(" + ".join(losses), "image", self.empty, loss)[0]
+            loss = sec_supervision(seeds, self.present, colours, losses, **SEC)
+            row, module = self.taught(" + ".join(losses), "image", self.empty, loss)
+            yield row
+            if left_out is None:
+                beliefs = belief_within(module, self.learn.features, self.present)
+                name = f"{' + '.join(losses)}, round 2"
+                yield self.taught(name, "image", self.empty, self_training(beliefs))[0]
 
 
 def _clicks(pictures: Pictures) -> list[NDArray[np.uint8]]:
@@ -309,20 +354,18 @@ LOCALISERS: dict[str, dict[str, Any]] = {
 }
 
 
-def _pointing_rows(learn: Pictures, judge: Pictures, seed: int) -> Generator[dict, None, SelfTransfer]:
-    """Rows of the pointing game; the localiser with the maximum comes back."""
-    made: dict[str, SelfTransfer] = {}
+def _pointing_rows(learn: Pictures, judge: Pictures, seed: int) -> Iterator[dict]:
+    """Rows of the pointing game."""
     hits: dict[str, NDArray[np.bool_]] = {}
     for name, options in LOCALISERS.items():
         start = time.process_time()
-        made[name] = train_localiser(learn.features, learn.present, seed=seed, device="cpu", **options)
+        made = train_localiser(learn.features, learn.present, seed=seed, device="cpu", **options)
         spent = time.process_time() - start
-        hits[name] = pointed(made[name], judge)
+        hits[name] = pointed(made, judge)
         row = {"table": "pointing", "name": name, "hits": hits[name].mean(), "pairs": len(hits[name])}
         apart = hits["max"].astype(float) - hits[name]
         error = apart.std(ddof=1) / len(apart) ** 0.5
         yield row | {"cpu": spent, "max_better_by": apart.mean(), "standard_error": error}
-    return made["max"]
 
 
 def pointed(module: SelfTransfer, judge: Pictures) -> NDArray[np.bool_]:

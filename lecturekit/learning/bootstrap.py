@@ -350,7 +350,6 @@ def class_ious(counts: NDArray) -> NDArray[np.float64]:
 
 
 def picture_counts(labels: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
-    """Pixels of each class that are right, named and true, ``(3, classes)``; void left out."""
     """Pixels of each class that are right, named and true, ``(3, classes)``; void is left out.
 
     Args:

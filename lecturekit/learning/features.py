@@ -30,6 +30,8 @@ from ..models import MEAN, STD, WEIGHTS_SHA256, load_classifier
 
 #: Pixels of the network's input that a cell of the grid of features stands for, each way.
 STRIDE = 8
+#: The same of its last features.
+LAST_STRIDE = 32
 #: Blocks of the network whose outputs are joined, and those that also see the picture at half the size.
 BLOCKS, HALF_BLOCKS = (2, 4, 6), (6,)
 #: Pictures whose features settle the reduction to fewer channels.
@@ -78,25 +80,27 @@ class Pictures:
         sizes: int ``(N, 2)``, height and width of each in its own pixels.
         cells: int ``(N, 2)``, height and width of each in cells of the grid.
         side: as the network sees them, pixels.
+        stride: of the grid, in pixels that the network sees.
     """
 
-    def __init__(self, images: Sequence[NDArray[np.uint8]], side: int):
+    def __init__(self, images: Sequence[NDArray[np.uint8]], side: int, stride: int = STRIDE):
         self.images = images
         self.side = side
+        self.stride = stride
         known = getattr(images, "sizes", None)  # of pictures that are read when they are asked for
         self.sizes = np.array([image.shape[:2] for image in images] if known is None else known)
         scale = side / self.sizes.max(1, keepdims=True)
-        self.cells = np.maximum(np.rint(self.sizes * scale / STRIDE), 1).astype(int)
+        self.cells = np.maximum(np.rint(self.sizes * scale / stride), 1).astype(int)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def batch(self, chosen: Sequence[int]) -> Tensor:
         """Float images ``(B, 3, h, w)``, as the classifier was trained; zero beyond a smaller picture."""
-        frame = STRIDE * self.cells[list(chosen)].max(0)
+        frame = self.stride * self.cells[list(chosen)].max(0)
         batch = torch.zeros(len(chosen), 3, *frame.tolist())
         for place, k in zip(batch, chosen, strict=True):
-            height, width = (STRIDE * self.cells[k]).tolist()
+            height, width = (self.stride * self.cells[k]).tolist()
             image = self.images[k]
             way = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
             image = cv2.resize(image, (width, height), interpolation=way)
@@ -132,7 +136,8 @@ class Features:
 
     def part(self, chosen: NDArray[np.int64]) -> Features:
         """Of some of the pictures, by their numbers."""
-        pictures = Pictures([self.pictures.images[k] for k in chosen], self.pictures.side)
+        images = [self.pictures.images[k] for k in chosen]
+        pictures = Pictures(images, self.pictures.side, self.pictures.stride)
         key = disk.content_key(self.key, chosen)
         return Features(self.values[chosen], pictures, self.mean, self.matrix, key)
 
@@ -201,6 +206,51 @@ def features(
     file = data_dir() / "features" / f"{key}.npy"
     kept = (_load(place, pictures, key) for place in disk.places(file))
     return next((found for found in kept if found is not None), None) or job.on_disk(file)
+
+
+@torch.inference_mode()
+def classifier_features(
+    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    *,
+    side: int = 384,
+    device: str | torch.device | None = None,
+    progress: bool = False,
+) -> Features:
+    """The classifier's last features of every picture, on a grid of one cell for 32 x 32 pixels it sees.
+
+    These are what a CAM weighs, 1,280 channels. They tell classes apart better than `features`, and places
+    worse. Each channel is brought to a mean of 0 and a standard deviation of .1 over all cells. Nothing is
+    kept on disk.
+
+    Args:
+        images: uint8 RGB ``(H, W, 3)``, any sizes, at least one.
+        side: the longer side of a picture as the network sees it, in pixels, at least 32.
+        device: where to compute; None lets `pick_device` choose.
+        progress: show a bar.
+
+    Raises:
+        TypeError: images that are no arrays.
+        ValueError: images or numbers of another kind.
+
+    Example:
+        >>> images = [np.zeros((48, 64, 3), np.uint8), np.full((64, 64, 3), 90, np.uint8)]
+        >>> classifier_features(images, side=64, device="cpu").values.shape
+        (2, 1280, 2, 2)
+    """
+    images = checked_images(images)
+    pictures = Pictures(images, whole("side", side, LAST_STRIDE), LAST_STRIDE)
+    where = pick_device(device)
+    network = load_classifier(device=where).network.eval()
+    bar = tqdm(range(len(images)), desc="classifier features", leave=False, disable=not progress)
+    found = [network.forward_features(pictures.batch([k]).to(where))[0].cpu() for k in bar]  # (C, h, w) each
+    cells = torch.cat([one.flatten(1) for one in found], 1)
+    mean, scale = cells.mean(1), 0.1 / (cells.std(1, correction=0) + 1e-3)
+    values = np.zeros((len(found), len(mean), *pictures.cells.max(0)), np.float16)
+    for place, one in zip(values, found, strict=True):
+        scaled = (one - mean[:, None, None]) * scale[:, None, None]
+        place[:, : one.shape[1], : one.shape[2]] = scaled.half().numpy()
+    key = disk.content_key(VERSION, WEIGHTS_SHA256, LAST_STRIDE, side, compute_key(where), images)
+    return Features(values, pictures, mean.numpy(), torch.diag(scale).numpy(), key)
 
 
 def compute_key(device: torch.device) -> tuple[str, int, str]:

@@ -11,7 +11,7 @@ Class c has map c; map 0, of the background, is not trained and stands there to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -142,13 +142,18 @@ def train_localiser(
 
 
 @torch.no_grad()
-def class_maps(module: SelfTransfer, features: Features) -> Iterator[Tensor]:
-    """The localiser's maps of each image on its own cells, ``(K, h, w)``, one image after the other.
+def class_maps(
+    module: SelfTransfer, features: Features, sizes: Sequence[Sequence[int]] | None = None
+) -> Iterator[Tensor]:
+    """The localiser's maps of each image, ``(K, h, w)``, one image after the other.
 
     Args:
         module: from `train_localiser`.
         features: of the images.
+        sizes: height and width of the maps, one a picture; None: the cells of the features.
     """
     device = next(module.parameters()).device
     for k in range(len(features)):
-        yield module(features.batch([k]).to(device))[0][0].cpu()
+        maps = module(features.batch([k]).to(device))[0].cpu()
+        size = maps.shape[-2:] if sizes is None else tuple(map(int, sizes[k]))
+        yield F.interpolate(maps, size, mode="bilinear", align_corners=False)[0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lecturekit.benchmarks import clips, hints
+from lecturekit.benchmarks import _results, clips, hints
 from lecturekit.learning.features import Features
 from lecturekit.learning.features import Pictures as Frames
 
@@ -73,3 +73,37 @@ def test_carried_masks_beat_copied_ones():
     assert rows["hops of 3 frames"]["4"] > rows["copied"]["4"]
     assert rows["the same, boundaries by CRF"]["8"] > rows["hops of 1, 2 and 3 together"]["8"]
     assert rows["both, unsure ignored"]["known"] < 1
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path, monkeypatch):
+    """Each part of a seed is made once; the second run only prints. Other settings are another run."""
+    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(_results, "FOLDER", tmp_path / "results")
+    monkeypatch.setattr(hints, "pictures", lambda data, counts: (_judge(), _judge(2)))
+    made = []
+
+    def parts(bench):
+        def rows(name):
+            made.append((name, bench.seed))
+            if made[-1] == ("second", 1) and len(made) == 5:
+                raise KeyboardInterrupt
+            yield {"table": "students", "name": "full supervision", "label": "mask"} | {
+                "seconds": 1.0,
+                "iou": np.float64(0.5),
+                "cpu": 1.0,
+            }
+
+        return {name: lambda name=name: rows(name) for name in ("first", "second")}
+
+    monkeypatch.setattr(hints, "parts", parts)
+    monkeypatch.setattr(hints, "cue_rows", lambda *_: made.append("cues") or [])
+    with pytest.raises(KeyboardInterrupt):
+        hints.run("there", seeds=2)
+    assert not list((tmp_path / "results").glob("*"))
+    text = hints.run("there", seeds=2)
+    assert made == ["cues", *[(n, s) for s in (0, 1) for n in ("first", "second")], ("second", 1)]
+    assert hints.run("there", seeds=2) == text
+    assert len(made) == 6
+    assert [row["seed"] for row in _results.load("hints")["rows"]] == [0, 0, 1, 1]
+    hints.run("there", seeds=2, quick=True)
+    assert len(made) == 9

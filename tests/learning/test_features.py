@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lecturekit.learning import features as frozen
-from lecturekit.learning.features import features
+from lecturekit.learning.features import classifier_features, features
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -221,3 +221,19 @@ def test_a_class_shares_features(tmp_path, monkeypatch):
     again = features(images, **options)
     np.testing.assert_array_equal(again.values, first.values)
     assert not list((tmp_path / "student").rglob("*.np*"))
+
+
+def test_the_classifiers_features_say_what_the_classifier_says(halves):
+    """Brought back to their scale, their mean goes through its last layer to its own logits."""
+    image = halves()[0]
+    found = classifier_features([image], side=64, device="cpu")
+    network = frozen.load_classifier(device="cpu").network.eval()
+    values = torch.from_numpy(found.values[0].astype("f4"))  # (C, h, w)
+    restored = values / torch.from_numpy(found.matrix.diagonal().copy())[:, None, None]
+    pooled = restored.mean((1, 2)) + torch.from_numpy(found.mean)
+    with torch.inference_mode():
+        wanted = network(found.pictures.batch([0]))[0]
+        torch.testing.assert_close(network.classifier(pooled), wanted, atol=0.02, rtol=0.02)
+    np.testing.assert_allclose(found.values[0].mean((1, 2)), 0, atol=1e-3)
+    assert (found.cells == [found.values.shape[2:]]).all()
+    assert found.part(np.array([0])).cells.tolist() == found.cells.tolist()

@@ -85,3 +85,15 @@ def test_image_labels_of_another_kind_are_refused():
     features, present, _ = _features(4)
     with pytest.raises(ValueError, match="present must be bool"):
         train_localiser(features, present.float())
+
+
+def test_maps_come_at_the_size_asked_for():
+    """A map that rises evenly from column to column still does between them."""
+    features, _, _ = _features(1)
+    features.values[:] = np.arange(8)
+    module = SelfTransfer(4, 3, 0)
+    (own,), (wide,) = class_maps(module, features), class_maps(module, features, [(6, 16)])
+    assert (own.shape, wide.shape) == ((3, 6, 8), (3, 6, 16))
+    step = (own[:, :, 1] - own[:, :, 0])[:, :, None]
+    wanted = own[:, :, :1] + step * (0.5 * torch.arange(1, 15) - 0.25)
+    torch.testing.assert_close(wide[:, :, 1:-1], wanted)
