@@ -79,7 +79,7 @@ SEED_MAPS: dict[str, Any] = {"decay": 0.9, "epochs": 30, "weight_decay": 1.0, "s
 #: Seeds: share of a class's maximum, and of the background cue's ranks.
 SEEDS = {"share": 0.4, "background_share": 0.35}
 #: Its losses.
-SEC: dict[str, Any] = {}
+SEC: dict[str, Any] = {"constrain_weight": 2.0}
 #: The head from boxes to masks, and GrabCut+ that teaches it.
 BOX_MASKS = {"epochs": 14}
 GRABCUT = {"side": 64, "rounds": 2}

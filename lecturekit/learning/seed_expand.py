@@ -226,6 +226,7 @@ def sec_supervision(
     balanced: bool = False,
     decay: float = DECAY,
     background_decay: float = BACKGROUND_DECAY,
+    constrain_weight: float = 1.0,
 ) -> Loss:
     """The sum of SEC's losses, for ``train(features, labels, classes, loss=...)``; labels are not looked at.
 
@@ -237,7 +238,9 @@ def sec_supervision(
         balanced: as in `seed_loss`.
         decay: as in `expand_loss`.
         background_decay: as in `expand_loss`.
+        constrain_weight: how much the third loss counts, at least 0; 1 in the paper, as the others.
     """
+    number("constrain_weight", constrain_weight, 0)
     if not losses:
         raise ValueError("losses must name at least one, got none")
     for name in losses:
@@ -255,7 +258,7 @@ def sec_supervision(
             value = value + expand_loss(logits, labels, inside, **options)
         if "constrain" in losses:
             belief = crf_belief(logits, crf_kernel(rgb.float(), inside), labels)
-            value = value + constrain_loss(logits, belief, inside)
+            value = value + constrain_weight * constrain_loss(logits, belief, inside)
         return value
 
     return loss
