@@ -240,7 +240,7 @@ def classifier_features(
     images = checked_images(images)
     pictures = Pictures(images, whole("side", side, LAST_STRIDE), LAST_STRIDE)
     where = pick_device(device)
-    network = load_classifier(device=where).network.eval()
+    network: Any = load_classifier(device=where).network.eval()
     bar = tqdm(range(len(images)), desc="classifier features", leave=False, disable=not progress)
     found = [network.forward_features(pictures.batch([k]).to(where))[0].cpu() for k in bar]  # (C, h, w) each
     cells = torch.cat([one.flatten(1) for one in found], 1)
