@@ -33,6 +33,7 @@ from ..datasets.scenes.generate import tight_box
 from ..evidence import maps as _maps
 from ..kit.checks import whole
 from ..kit.images import checked_images
+from ..kit.optimisers import AdamW
 from ..labels.boxes import paint_masks
 from ..labels.label_map import BACKGROUND
 from ..metrics import label_quality
@@ -150,7 +151,7 @@ def train_gap_head(
     linear = nn.Linear(average.shape[1], wanted.shape[1])
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
-    optimiser = torch.optim.AdamW(linear.parameters(), lr=0.01, weight_decay=0.3)
+    optimiser = AdamW(linear.parameters(), lr=0.01, weight_decay=0.3)
     for _ in range(steps):
         loss = F.binary_cross_entropy_with_logits(linear(average), wanted)
         optimiser.zero_grad()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..kit.checks import number, whole
+from ..kit.optimisers import AdamW
 from ..labels.boxes import clip_boxes, window
 from ..labels.label_map import IGNORE, checked_label_map
 
@@ -165,7 +166,7 @@ def train_box_masks(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(whole("seed", seed))
         head = BoxMaskHead(seen.shape[1], hidden)
-        optimiser = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=weight_decay)
+        optimiser = AdamW(head.parameters(), lr=lr, weight_decay=weight_decay)
         steps = epochs * -(-len(seen) // batch)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         for _ in range(epochs):

@@ -32,6 +32,7 @@ from tqdm.auto import tqdm
 from ..kit import cache as disk
 from ..kit.checks import choice, whole
 from ..kit.devices import pick_device
+from ..kit.optimisers import AdamW
 from ..labels.label_map import IGNORE, checked_label_map
 from ..models import MEAN, STD, load_classifier
 from .features import STRIDE, Backbone, Pictures, pca_reduction
@@ -466,7 +467,7 @@ def _digest(*numbers: int) -> int:
 def _optimiser(module: nn.Module, options: Settings) -> torch.optim.Optimizer:
     if options.optimiser == "sgd":
         return torch.optim.SGD(groups(module, options), momentum=0.9, weight_decay=options.weight_decay)
-    return torch.optim.AdamW(groups(module, options), weight_decay=options.weight_decay)
+    return AdamW(groups(module, options), weight_decay=options.weight_decay)
 
 
 def _share_of_lr(step: int, steps: int, options: Settings) -> float:

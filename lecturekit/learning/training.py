@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 
 from ..kit.checks import whole
 from ..kit.devices import pick_device
+from ..kit.optimisers import AdamW
 from ..labels.label_map import IGNORE, checked_label_map
 from .features import Features, Pictures
 from .heads import make_head
@@ -289,10 +290,13 @@ class Training:
         if self.device.type == "cuda":
             self.module.to(memory_format=torch.channels_last)
         steps = options.epochs * self.epoch_steps
-        optimiser = torch.optim.AdamW(groups(self.module, options), weight_decay=options.weight_decay)
+        optimiser = AdamW(groups(self.module, options), weight_decay=options.weight_decay)
         schedule = LambdaLR(optimiser, lambda k: share_of_lr(k, steps))
-        fabric = _fabric(self.device)
-        module, optimiser = fabric.setup(self.module, optimiser)
+        module, backward = self.module, torch.Tensor.backward
+        if self.device.type == "cuda":  # elsewhere Fabric changes nothing, and its import takes seconds
+            fabric = _fabric(self.device)
+            module, optimiser = fabric.setup(self.module, optimiser)
+            backward = fabric.backward
         parts = {"module": self.module, "optimiser": optimiser, "schedule": schedule}
         first, _ = self.kept.resumed(parts)
         bar = tqdm(range(first, options.epochs), desc="training", leave=False, disable=not self.progress)
@@ -304,7 +308,7 @@ class Training:
                     targets = self.targets[batch.pictures, :, :height, :width].to(self.device)
                     value = self.loss(module, batch, targets)
                     optimiser.zero_grad()
-                    fabric.backward(value)
+                    backward(value)
                     optimiser.step()
                     schedule.step()
             bar.set_postfix(loss=f"{value.item():.3f}")
@@ -366,11 +370,9 @@ def _seeded(seed: int, epoch: int, device: torch.device) -> Generator[None]:
 
 
 def _fabric(device: torch.device):
-    from lightning_fabric import Fabric  # slow to import
+    from lightning_fabric import Fabric
 
-    precision = "bf16-mixed" if device.type == "cuda" else "32-true"
-    devices = [device.index or 0] if device.type == "cuda" else 1
-    return Fabric(accelerator=device.type, devices=devices, precision=precision)
+    return Fabric(accelerator="cuda", devices=[device.index or 0], precision="bf16-mixed")
 
 
 def _fingerprint(features: Features, targets: Tensor, weights: Tensor, options: Settings, seed: int) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from ..kit.checks import number, whole
 from ..labels.label_map import BACKGROUND
@@ -130,7 +129,9 @@ def rank(cue: ArrayLike) -> NDArray[np.float32]:
         [[1.0, 0.0, 0.5]]
     """
     cue = np.asarray(cue, np.float64)
-    return ((rankdata(cue).reshape(cue.shape) - 1) / max(cue.size - 1, 1)).astype(np.float32)
+    _, value, counts = np.unique(cue, return_inverse=True, return_counts=True)
+    places = counts.cumsum() - (counts + 1) / 2  # the mean place of equals, counted from 0
+    return (places[value].reshape(cue.shape) / max(cue.size - 1, 1)).astype(np.float32)
 
 
 def as_probability(cue: ArrayLike, background: float = 0.7, sharpness: float = 8.0) -> NDArray[np.float32]:
