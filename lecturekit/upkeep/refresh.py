@@ -34,7 +34,7 @@ _CELL_METADATA = ("tags", "slideshow", "jupyter", "editable", "deletable")
 #: Pixels of a committed figure to one CSS pixel of the page: what a photograph and a legible label need.
 COMMITTED_SCALE = 0.8
 #: Of WebP, for photographs: larger panels show more than finer grain does.
-PHOTO_QUALITY = 58
+PHOTO_QUALITY = 50
 
 
 class Refused(Exception):
