@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import json
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..datasets.voc import CLASSES
-from ..kit.storage import data_dir, write_atomic
-from ..labels.costs import price, seconds_an_image
+from ..kit.storage import write_atomic
 from ..labels.label_map import BACKGROUND, IGNORE
-from ..labs.project._curves import KINDS, Curves, curves_of, logit
-from ..labs.project._plan import plan, split
+from ..labs.project._curves import Curves, curves_of, logit
+from ..labs.project._plan import plan
 from ..learning.bootstrap import class_ious, picture_counts
 from ..learning.data import BoxAnnotations
 from ..learning.features import Features
@@ -44,35 +42,27 @@ from ..learning.student import Student
 from ..learning.training import Loss, train
 from ..pixels.objectness import as_probability, border_contrast, rank
 from . import _results
+from ._hours import (
+    DENSE,
+    DRAWS,
+    JUDGING,
+    PARTS,
+    SPARSE,
+    SPEEDS,
+    STEPS,
+    TASKS,
+    VERSION,
+    Piece,
+    curve_pieces,
+    dependent,
+    outcome_pieces,
+    task_pieces,
+)
 from .boxes import interval
 from .hints import OBJECTNESS, REGULARISER, SEEDS, Pictures, on_grid, pictures
 
-#: Students of labels that cover regions, and of the other kinds. Both were chosen elsewhere, for other
-#: questions (`boxes.STUDENT`, `hints.STUDENT`).
-DENSE: dict[str, Any] = {"head": "two_layer", "epochs": 12, "lr": 5e-3, "batch": 8, "stride": 3, "tau": 0.3}
-SPARSE: dict[str, Any] = {"head": "two_layer", "epochs": 20, "lr": 2e-3, "batch": 8, "stride": 4}
-#: Steps that a student of few pictures takes all the same.
-STEPS = 250
-#: Sizes of the curves. The training list has so many parts; some of them judge, each a draw of its own.
-SIZES, PARTS, JUDGING = (15, 40, 100, 300), 4, 3
-#: Mixtures whose curves are measured, and those that are then foretold: share of the pictures of each kind.
-LEARNT_MIXTURES = ({"boxes": 0.8, "masks": 0.2},)
-MIXTURES = ({"boxes": 0.9, "masks": 0.1}, {"boxes": 0.75, "masks": 0.25}, {"boxes": 0.5, "masks": 0.5})
-#: Hours that are tried: of single kinds, and of mixtures.
-HOURS, MIXTURE_HOURS = (2, 8, 40), (2, 4, 8)
-#: Three people: how much longer than the literature's each takes (thirds of a log-normal spread of .3).
-SPEEDS = tuple(round(math.exp(0.3 * z), 3) for z in (-0.967, 0.0, 0.967))
-#: Other tasks on the training list: some classes, all others being background. Of the pictures with one of
-#: them every second is learnt from, and the rest judge.
-TASKS = {
-    "cats and dogs": ("cat", "dog"),
-    "people": ("person",),
-    "vehicles": ("car", "bus", "train", "motorbike"),
-}
-TASK_KINDS, TASK_SIZES, TASK_DRAWS = ("boxes", "masks"), (12, 25), 1
-#: Part of every piece's name; a change of what is computed gets a new number.
-VERSION = 1
-
+#: What is measured of a student.
+MEASURED = ("iou", "background", "low", "high", "cpu", "objects")
 #: Numbers of the pictures that have each kind of label.
 Numbers = Mapping[str, NDArray[np.int64]]
 
@@ -212,111 +202,6 @@ def part(grid: Features, numbers: NDArray[np.int64]) -> Features:
     return dataclasses.replace(grid, values=grid.values[numbers], pictures=some, key=f"{grid.key}, part")
 
 
-# ----------------------------------------------------------------------------------------------------- pieces
-
-
-@dataclasses.dataclass(frozen=True)
-class Piece:
-    """One student: what it was taught from, and where it is judged.
-
-    Attributes:
-        role: ``curve`` (learns from the training list without a part, judged on that), ``task`` (of `TASKS`),
-            or ``outcome`` (learns from all of it, judged on the validation list).
-        counts: pictures of each kind of label.
-        seed: of the draw of the pictures and of the student.
-        hours: that were planned; None for curves.
-        name: of the kind or mixture, `named`.
-        speed: how much longer than the literature's this person takes.
-        task: a key of `TASKS`, or "" for all classes.
-        part: that judges a curve.
-    """
-
-    role: str
-    counts: Mapping[str, int]
-    seed: int
-    name: str
-    hours: float | None = None
-    speed: float = 1.0
-    task: str = ""
-    part: int = 0
-
-    @property
-    def file(self) -> Path:
-        """Where its result is kept."""
-        about = [
-            VERSION,
-            DENSE,
-            SPARSE,
-            STEPS,
-            self.role,
-            sorted(self.counts.items()),
-            self.seed,
-            self.task,
-            self.part,
-        ]
-        digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
-        return data_dir() / "benchmarks" / "project" / f"{digest}.json"
-
-
-def named(shares: Mapping[str, float]) -> str:
-    """A name for a kind or a mixture: ``boxes + 10 % masks``.
-
-    Args:
-        shares: of the pictures, by kind.
-    """
-    if len(shares) == 1:
-        return next(iter(shares))
-    return f"{next(iter(shares))} + {100 * shares['masks']:.0f} % masks"
-
-
-def curve_pieces() -> Iterator[Piece]:
-    """The students that the curves are made of."""
-    for k in range(JUDGING):
-        for shares in ({kind: 1.0} for kind in KINDS):
-            for size in SIZES:
-                yield Piece("curve", split(size, shares), k, named(shares), part=k)
-        for shares in LEARNT_MIXTURES:
-            for size in SIZES[1:]:
-                yield Piece("curve", split(size, shares), k, named(shares), part=k)
-
-
-def task_pieces() -> Iterator[Piece]:
-    """The students that tell how much tasks differ."""
-    for task in TASKS:
-        for kind in TASK_KINDS:
-            for size in TASK_SIZES:
-                for seed in range(TASK_DRAWS):
-                    yield Piece("task", {kind: size}, seed, kind, task=task)
-
-
-def outcome_pieces(objects: float, pictures: int) -> Iterator[Piece]:
-    """What people get for their hours.
-
-    Args:
-        objects: a picture, on average.
-        pictures: in the folder; more cannot be labelled.
-    """
-    tried = [({kind: 1.0}, hours) for kind in KINDS for hours in HOURS]
-    tried += [(shares, hours) for shares in MIXTURES for hours in MIXTURE_HOURS]
-    for person, speed in enumerate(SPEEDS):
-        for shares, hours in tried:
-            seconds = speed * seconds_of(shares, objects)
-            count = min(pictures, int(hours * 3600 / seconds))
-            yield Piece("outcome", split(count, shares), 100 + person, named(shares), hours, speed)
-
-
-def seconds_of(shares: Mapping[str, float], objects: float) -> float:
-    """Seconds a picture at the literature's prices, the mean over a mixture.
-
-    Args:
-        shares: of the pictures, by kind.
-        objects: a picture, on average.
-    """
-    classes = len(CLASSES) - 1
-    each = {kind: seconds_an_image(price(KINDS[kind]), objects, classes)[0] for kind in shares}
-    return sum(share * each[kind] for kind, share in shares.items())
-
-
 @dataclasses.dataclass(eq=False)
 class Bench:
     """The folder, and the pieces that are done."""
@@ -345,12 +230,28 @@ class Bench:
         """Objects a picture."""
         return float(np.mean([len(boxes) for boxes in self.learn.boxes]))
 
+    @cached_property
+    def known(self) -> dict[str, dict[str, Any]]:
+        """What the results of an earlier edition say of each piece, if it was made by the same settings."""
+        kept = _results.kept("project")
+        if any(kept["settings"].get(name) != value for name, value in self.about.items()):
+            return {}
+        return {json.dumps(dependent(row)): {name: row[name] for name in MEASURED} for row in kept["rows"]}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The settings on which all pieces depend, as they are kept with the results."""
+        whole: dict[str, Any] = {"pictures": len(self.learn.masks), "held_out": len(self.judge.masks)}
+        whole |= {"version": VERSION, "objects": self.objects, "classes": len(CLASSES) - 1}
+        return whole | {"dense": DENSE, "sparse": SPARSE, "steps": STEPS}
+
     def result(self, piece: Piece) -> dict[str, Any]:
-        """What became of a piece: found on disk, or made now."""
+        """What became of a piece: found in the results or on disk, or made now."""
+        fields: dict[str, Any] = dataclasses.asdict(piece)
         if not piece.file.is_file():
-            write_atomic(piece.file, json.dumps(self.made(piece)))
-        about: dict[str, Any] = dataclasses.asdict(piece)
-        return about | json.loads(piece.file.read_text(encoding="utf-8"))
+            known = self.known.get(json.dumps(piece.about))
+            write_atomic(piece.file, json.dumps(known or self.made(piece)))
+        return fields | json.loads(piece.file.read_text(encoding="utf-8"))
 
     def made(self, piece: Piece) -> dict[str, Any]:
         """Teach and judge one student."""
@@ -383,7 +284,8 @@ class Bench:
 def run(data: str | Path) -> str:
     """Curves and outcomes on a folder in VOC's layout, as Markdown; the rows go to docs/results.
 
-    Every student is kept, so a run that was stopped goes on.
+    Every student is kept, so a run that was stopped goes on; those of ``docs/results/project.json`` that were
+    made by the same settings are not made again.
 
     Args:
         data: the folder, with the lists train and val.
@@ -394,18 +296,7 @@ def run(data: str | Path) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # GrabCut says where it fell back to the box
         rows = [bench.result(piece) for piece in tqdm(pieces, unit="student")]
-    settings = {
-        "pictures": count,
-        "held_out": len(bench.judge.masks),
-        "judged": count // PARTS,
-        "parts": JUDGING,
-        "objects": bench.objects,
-        "classes": len(CLASSES) - 1,
-        "speeds": SPEEDS,
-        "dense": DENSE,
-        "sparse": SPARSE,
-        "steps": STEPS,
-    }
+    settings = bench.about | {"judged": count // PARTS, "parts": JUDGING, "speeds": SPEEDS, "seeds": DRAWS}
     settings["tasks"] = task_spread(rows, curves_of(rows, settings | {"tasks": 0.0}))
     rows = foretold(rows, settings)
     _results.save("project", rows, settings)
@@ -461,32 +352,37 @@ def foretold(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> 
 def table(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
     """What people got for their hours beside what the plan had said, as Markdown.
 
+    ``± people`` is the standard deviation of one student of each person, ``± seeds`` that of students of
+    equally many pictures: others drawn, another seed.
+
     Args:
         rows: as `foretold` makes them.
         settings: of the file.
     """
     lines = [
-        f"{settings['pictures']} pictures to label, {settings['held_out']} held out, {len(SPEEDS)} people of "
-        f"speeds {', '.join(map(str, SPEEDS))}; mean IoU in %.",
+        f"{settings['pictures']} pictures to label, {settings['held_out']} held out, people of speeds "
+        f"{', '.join(map(str, settings['speeds']))}, {settings['seeds']} seeds; mean IoU in %.",
         "",
-        "| labels | hours | pictures | obtained | ± | foretold | interval | inside |",
-        "|---|---|---|---|---|---|---|---|",
+        "| labels | hours | pictures | obtained | ± people | ± seeds | foretold | interval | inside |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     groups: dict[tuple[str, float], list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["role"] == "outcome":
             groups.setdefault((row["name"], row["hours"]), []).append(row)
     for (name, hours), some in groups.items():
-        ious, (guess, low, high) = (
-            100 * np.array([row["iou"] for row in some]),
-            100 * np.array(some[0]["plan"]),
-        )
-        many = sorted(sum(row["counts"].values()) for row in some)
-        label = str(many[0]) if many[0] == many[-1] else f"{many[0]} to {many[-1]}"
-        inside = sum(low <= iou <= high for iou in ious)
+        ious = 100 * np.array([row["iou"] for row in some])
+        guess, low, high = 100 * np.array(some[0]["plan"])
+        sizes = [sum(row["counts"].values()) for row in some]
+        label = str(sizes[0]) if len(set(sizes)) == 1 else f"{min(sizes)} to {max(sizes)}"
+        inside = ((low <= ious) & (ious <= high)).sum()
+        first = [[row["speed"] for row in some].index(speed) for speed in settings["speeds"]]
+        equal = [ious[np.equal(sizes, size)] for size in np.unique(sizes)]
+        within = np.mean([part.var(ddof=1) for part in equal if len(part) > 1]) ** 0.5
+        mean, between = ious[first].mean(), ious[first].std(ddof=1)
         lines.append(
-            f"| {name} | {hours} | {label} | {ious.mean():.1f} | {ious.std(ddof=1):.1f} | {guess:.1f} "
-            f"| {low:.1f} to {high:.1f} | {inside} of {len(some)} |"
+            f"| {name} | {hours} | {label} | {mean:.1f} | {between:.1f} | {within:.1f} | {guess:.1f} "
+            f"| {low:.1f} to {high:.1f} | {inside} of {ious.size} |"
         )
     told = [row for some in groups.values() for row in some]
     held = sum(row["plan"][1] <= row["iou"] <= row["plan"][2] for row in told)

@@ -141,12 +141,21 @@ class LabelFile:
     def save(self, ours: list[dict]) -> tuple[list[dict], str]:
         """Merge records into the file; gives all that are in it now, and what to tell the reader (or "").
 
-        Raises as `load` does, and ``OSError`` (``TimeoutError`` among them) where it cannot be written; then
-        the old file stands.
+        A record that `load` would not take is refused before anything is written: its file would be set aside
+        as a damaged one. Whoever drew it still holds it, and the old file stands.
+
+        Raises:
+            ValueError: as in `load`, or a record that is not in order, such as one of a class that is none.
+            OSError: it cannot be written (``TimeoutError`` among them); the old file stands.
         """
         with records.locked(self.path):
             theirs, note = self._read()
-            merged = merge(theirs, (record for record in ours if record["edit"] >= FIRST_EDIT))
+            known = {record["id"]: record for record in theirs}
+            ours = [record for record in ours if record["edit"] >= FIRST_EDIT]
+            for record in ours:
+                if record != known.get(record["id"]):
+                    self._must_be_sound(record)
+            merged = merge(theirs, ours)
             if merged != theirs or not self.path.exists():
                 records.write(self.path, self._content(merged))
         return merged, note
@@ -176,6 +185,15 @@ class LabelFile:
             return f"{self.path.name} could not be read as it is, and nothing can be written beside it."
         records.set_aside(self.path)
         return _aside(self.path)
+
+    def _must_be_sound(self, record: dict) -> None:
+        label = record["label"]
+        number = label.get("class_index") if isinstance(label, dict) else None
+        if isinstance(number, int) and not 1 <= number <= len(self.classes):
+            listed = ", ".join(f"{k} {name}" for k, name in enumerate(self.classes, 1))
+            name = f"class_index of label {record['id']!r}"
+            raise ValueError(f"{name} must be one of {listed}, got {number}; nothing was saved")
+        checked_record(record, self.size, len(self.classes))
 
     def _must_fit(self, content: dict) -> None:
         wanted = {"key": self.key, "picture": self.picture, "size": list(self.size)}

@@ -92,7 +92,7 @@ class Curves:
         exponents: for each kind that masks were mixed with, g: with a share s of the pictures masked, the
             student has got ``s ** g`` of the way from the kind's quality to that of masks.
         background: a, b: where the classes have an IoU of q, background has a + b q.
-        mixed: spread of a mixture's student.
+        mixed: spread of the student of a mixture, by the same kinds.
         judged: standard deviation of the measured qualities that comes from judging on few pictures: with
             other ones all students would have been better, or all worse.
         judged_pictures: how many pictures judged a student.
@@ -105,7 +105,7 @@ class Curves:
     single: Mapping[str, Curve]
     exponents: Mapping[str, float]
     background: tuple[float, float]
-    mixed: float
+    mixed: Mapping[str, float]
     judged: float
     judged_pictures: int
     parts: int
@@ -135,7 +135,8 @@ class Curves:
         Args:
             shares: as in `quality`.
         """
-        return self.mixed if len(shares) > 1 else self.single[next(iter(shares))].spread
+        weak = weak_of(shares)
+        return self.mixed[weak] if weak and len(shares) > 1 else self.single[next(iter(shares))].spread
 
 
 def with_background(
@@ -196,7 +197,7 @@ def curves_of(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) ->
         single,
         exponents,
         (float(start), float(slope)),
-        float(np.sqrt(np.mean(np.square(misses)))),
+        {kind: float(np.sqrt(np.mean(np.square(some)))) for kind, some in misses.items()},
         max(drawn, float(apart.std(ddof=1)) if len(apart) > 1 else 0.0),
         settings["judged"],
         len(apart),
@@ -233,10 +234,10 @@ def _exponents(
     counts: Sequence[Mapping[str, int]],
     x: NDArray[np.float64],
     y: NDArray[np.float64],
-) -> tuple[dict[str, float], list[float]]:
+) -> tuple[dict[str, float], dict[str, list[float]]]:
     """How far masks in some of the pictures take each kind, and what that misses."""
     exponents: dict[str, float] = {}
-    misses: list[float] = []
+    misses: dict[str, list[float]] = {}
     grid = np.linspace(0.1, 2.0, 39)
     for weak in (kind for kind in KINDS if kind != "masks"):
         mixed = [k for k, some in enumerate(counts) if set(some) == {weak, "masks"}]
@@ -247,7 +248,7 @@ def _exponents(
         guess = below + np.maximum(above - below, 0) * share ** grid[:, None]
         best = ((guess - y[mixed]) ** 2).mean(1).argmin()
         exponents[weak] = float(grid[best])
-        misses += (guess[best] - y[mixed]).tolist()
+        misses[weak] = (guess[best] - y[mixed]).tolist()
     return exponents, misses
 
 

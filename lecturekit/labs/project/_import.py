@@ -22,6 +22,8 @@ from ._file import Picture, Project, Skipped
 
 #: Formats that can be read: `import_labels`.
 FORMATS = ("coco", "voc", "yolo", "cvat", "labelme")
+#: Of entries that are left out for the same reason, so many are named.
+SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,13 @@ class Imported:
 
     def __str__(self) -> str:
         lines = [f"{self.labels} labels on {self.pictures} pictures, {len(self.skipped)} entries left out"]
-        return "\n".join([*lines, *(f"  {one.file}: {one.reason}" for one in self.skipped), *self.notes])
+        reasons: dict[str, list[str]] = {}
+        for one in self.skipped:
+            reasons.setdefault(one.reason, []).append(one.file)
+        for reason, files in reasons.items():
+            more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+            lines.append(f"  {', '.join(files[:SHOWN])}{more}: {reason}")
+        return "\n".join([*lines, *self.notes])
 
 
 def import_labels(project: Project, path: str | Path, format_: str) -> Imported:

@@ -34,6 +34,8 @@ STOPWATCH = {"tags": "image_class", "clicks": "point", "scribbles": "scribble", 
 SHARE = 0.95
 #: No picture is labelled in fewer seconds.
 LEAST = 0.5
+#: Qualities that differ by no more are the same to us: the plan then prefers what costs fewer hours.
+TIE = 0.005
 #: How often the unknown is drawn.
 DRAWS = 2000
 
@@ -77,7 +79,8 @@ class Plan:
     """What `plan` answers.
 
     Attributes:
-        options: every kind, and the best mixture of boxes with masks; the best first.
+        options: every kind, and the best mixture of each with masks; the best first, and of those that are
+            the same within `TIE` the one of fewer hours.
         changes: what the best option would be if something were otherwise.
         hours_needed: for each option's name the hours until `quality` is to be expected; None where the
             folder never gives it. Empty unless a quality was asked for.
@@ -187,7 +190,7 @@ def plan(
     curves: Curves | None = None,
     seed: int = 0,
 ) -> Plan:
-    """Which labels to draw: what each kind, and boxes everywhere with masks on a few, buys in so many hours.
+    """Which labels to draw: what each kind, and a kind everywhere with masks on a few, buys in so many hours.
 
     An interval holds what is not known: how fast this person is (`PEOPLE`), how far the sources of a price
     lie apart, which pictures are drawn and which seed the student has, on which pictures the curves were
@@ -206,7 +209,8 @@ def plan(
         pilot: what the project has reached so far.
         test: pictures that the result will be judged on; None: as many as judged the curves.
         familiar: the pictures are of the kind that the curves were measured on, so tasks do not differ.
-        masked: shares of the pictures that get a mask, in the mixtures that are looked at.
+        masked: shares of the pictures that get a mask, in the mixtures that are looked at; the smallest of
+            those that are level is offered.
         curves: other curves than the measured ones.
         seed: of the draws.
 
@@ -293,6 +297,24 @@ def _cost(kind: str, cost: float | Cost) -> Cost:
     return replace(COSTS[KINDS[kind]], seconds=seconds, **whole_price)
 
 
+def ordered(
+    pairs: Sequence[tuple[Option, NDArray[np.float64]]],
+) -> list[tuple[Option, NDArray[np.float64]]]:
+    """The best first; of options that are the same within `TIE` the one of fewer hours, to a tenth.
+
+    Args:
+        pairs: options, and what goes with each.
+    """
+    left = sorted(pairs, key=lambda pair: -pair[0].quality)
+    found = []
+    while left:
+        level = [pair for pair in left if left[0][0].quality - pair[0].quality <= TIE]
+        cheapest = min(level, key=lambda pair: round(pair[0].hours, 1))
+        left = [pair for pair in left if pair is not cheapest]
+        found.append(cheapest)
+    return found
+
+
 @dataclass(frozen=True)
 class _Asked:
     """The arguments of one call of `plan`."""
@@ -311,13 +333,14 @@ class _Asked:
     seed: int
 
     def options(self) -> tuple[Option, ...]:
-        """Every kind, and the best mixture of each with masks; the best first."""
+        """Every kind, and the best mixture of each with masks; in the order of `ordered`."""
         found = [self.option({kind: 1.0}) for kind in self.kinds]
         if "masks" in self.kinds:
             for kind in (kind for kind in self.kinds if kind in self.curves.exponents):
-                mixtures = [{kind: 1 - share, "masks": share} for share in self.masked]
-                found += [self.option(shares) for shares in sorted(mixtures, key=self.expected)[-1:]]
-        pairs = sorted((pair for pair in found if pair), key=lambda pair: -pair[0].quality)
+                mixtures = [{kind: 1 - share, "masks": share} for share in sorted(self.masked)]
+                best = max(map(self.expected, mixtures), default=0)
+                found += [self.option(s) for s in mixtures if self.expected(s) >= best - TIE][:1]
+        pairs = ordered([pair for pair in found if pair])
         if not pairs:
             return ()
         winners = np.bincount(np.stack([draws for _, draws in pairs]).argmax(0), minlength=len(pairs))

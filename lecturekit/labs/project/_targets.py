@@ -29,6 +29,8 @@ LABEL_SIDE = 160
 BOX_RECIPE = "grabcut_plus_inner"
 #: A box this near (IoU) to that of a mask of its class is the mask's own, and says nothing new.
 SAME = 0.7
+#: A box beside masks on a picture set aside is drawn if so much of it is a mask of its class.
+DRAWN = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +157,8 @@ def _pixels(label: dict[str, Any], size: tuple[int, int], small: tuple[int, int]
 def mask_of(project: Project, picture: Picture, side: int | None = None) -> NDArray[np.uint8] | None:
     """The truth of a picture whose objects are all drawn as outlines or masks, else None.
 
+    Boxes may be there as well, of another tool for example: each must have a mask of its class in it.
+
     Args:
         project: whose.
         picture: one of its pictures.
@@ -163,7 +167,7 @@ def mask_of(project: Project, picture: Picture, side: int | None = None) -> NDAr
     labels, numbers = project.labels(picture), indices(project)
     kinds = {one["kind"] for one in labels if numbers[one["class_index"] - 1] != BACKGROUND}
     nothing = any(one["kind"] == "image_class" for one in labels) and not kinds
-    if (not nothing and not kinds & {"polygon", "mask"}) or kinds & {"box", "extreme"}:
+    if not nothing and not kinds & {"polygon", "mask"}:
         return None
     small = picture.size if side is None else small_size(picture.size, side)
     masks = [
@@ -174,6 +178,12 @@ def mask_of(project: Project, picture: Picture, side: int | None = None) -> NDAr
     truth = np.full(small, BACKGROUND, np.uint8)
     for number, mask in sorted(masks, key=lambda pair: -pair[1].sum()):
         truth[mask] = number
+    boxes = [one for one in labels if one["kind"] in ("box", "extreme")]
+    for number, inside in (
+        (numbers[one["class_index"] - 1], _pixels(one, picture.size, small)) for one in boxes
+    ):
+        if number != BACKGROUND and (truth[inside] == number).sum() < DRAWN * inside.sum():
+            return None
     return truth
 
 

@@ -287,3 +287,31 @@ def test_labels_of_two_writers_at_once_all_survive(made):
     b = label_file.edits([], [TAG], [], "b")
     file.save(a)
     assert [r["id"] for r in file.save(b)[0]] == ["b", "t"]
+
+
+@pytest.mark.parametrize("number", [0, 4, 99])
+def test_a_class_that_is_none_is_refused_before_anything_is_written(made, number):
+    file = made.label_file(made.train[0])
+    file.save(label_file.edits([], [BOX], [], "a"))
+    before = file.path.read_bytes()
+    wrong = label_file.edits([], [TAG, BOX | {"id": "x", "class_index": number}], [], "b")
+    words = rf"class_index of label 'x' must be one of 1 cat, 2 dog, 3 background, got {number}"
+    with pytest.raises(ValueError, match=words):
+        file.save(wrong)
+    assert file.path.read_bytes() == before
+    assert file.load() == (label_file.edits([], [BOX], [], "a"), "")
+    with pytest.raises(ValueError, match="x must be a number"):
+        file.save(label_file.edits([], [BOX | {"id": "y", "points": [[1, 1], [99, 4]]}], [], "b"))
+    assert [p.name for p in file.path.parent.iterdir() if "damaged" in p.name] == []
+
+
+def test_an_annotator_that_is_refused_still_holds_what_was_drawn(made, monkeypatch):
+    one = made.train[0]
+    annotator = Annotator(made.image(one), made.label_classes, made.label_file(one))
+    with monkeypatch.context() as patch:
+        patch.setattr(label_file, "checked_record", lambda *_: (_ for _ in ()).throw(ValueError("refused")))
+        annotator.labels = [BOX]
+    assert "could not be saved (refused)" in annotator._note
+    assert [label["id"] for label in annotator.labels] == ["b"]
+    annotator.labels = [*annotator.labels, TAG]
+    assert [label["id"] for label in made.labels(one)] == ["b", "t"]

@@ -387,3 +387,13 @@ def test_a_file_that_is_none(begun, tmp_path):
     (tmp_path / "x.json").write_text("[]")
     with pytest.raises(ValueError, match=r"annotations|images"):
         project.import_labels(begun, tmp_path / "x.json", "coco")
+
+
+def test_what_is_left_out_for_one_reason_takes_one_line():
+    skipped = [project.Skipped(f"{k}.jpg", "no such picture") for k in range(500)]
+    made = project.Imported(3, 2, (*skipped, project.Skipped("x.jpg", "no class 'cow'")))
+    assert str(made).splitlines() == [
+        "3 labels on 2 pictures, 501 entries left out",
+        "  0.jpg, 1.jpg, 2.jpg and 497 more: no such picture",
+        "  x.jpg: no class 'cow'",
+    ]

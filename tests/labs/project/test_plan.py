@@ -8,7 +8,7 @@ import pytest
 from lecturekit.labels.costs import COSTS
 from lecturekit.labs import stopwatch
 from lecturekit.labs.project._curves import KINDS, Curve, Curves, curves_of, fit, with_background
-from lecturekit.labs.project._plan import Pilot, own_prices, plan, split
+from lecturekit.labs.project._plan import Option, Pilot, ordered, own_prices, plan, split
 
 TOPS = {"tags": 0.3, "clicks": 0.4, "scribbles": 0.5, "boxes": 0.55, "masks": 0.6}
 
@@ -17,7 +17,7 @@ TOPS = {"tags": 0.3, "clicks": 0.4, "scribbles": 0.5, "boxes": 0.55, "masks": 0.
 def curves():
     """Curves of one shape: the dearer the label, the higher its end."""
     single = {kind: Curve(top, 0.4, 0.5, 0.01) for kind, top in TOPS.items()}
-    return Curves(single, {"boxes": 0.5}, (0.7, 0.3), 0.01, 0.02, 100, 1, 0.4, 1.0, 40.0)
+    return Curves(single, {"boxes": 0.5}, (0.7, 0.3), {"boxes": 0.01}, 0.02, 100, 1, 0.4, 1.0, 40.0)
 
 
 # ------------------------------------------------------------------------------------------------ curves
@@ -99,6 +99,32 @@ def test_a_folder_that_ends_before_the_hours(curves):
     assert found.best.pictures == {"masks": 30}
     assert found.best.hours < 100
     assert sum(found.changes["twice the pictures"].pictures.values()) == 60
+
+
+def test_of_options_that_are_level_the_cheaper_is_named(curves):
+    """The folder is labelled before the hours are over: boxes as good as masks cost less."""
+    level = Curve(TOPS["masks"] - 0.003, 0.4, 0.5, 0.01)
+    tied = dataclasses.replace(curves, single={**curves.single, "boxes": level})
+    found = plan(100, 30, curves=tied, kinds=["boxes", "masks"], masked=[0.1])
+    assert found.best.name == "boxes"
+    assert found.best.quality < max(option.quality for option in found.options)
+    assert found.best.hours == min(option.hours for option in found.options)
+    apart = plan(100, 30, curves=curves, kinds=["boxes", "masks"], masked=[0.1])
+    assert apart.best.name == "masks"  # better by more than a tie, and dearer
+
+
+def test_of_mixtures_that_are_level_the_one_of_fewer_masks_is_looked_at(curves):
+    flat = dataclasses.replace(curves, single={**curves.single, "boxes": curves.single["masks"]})
+    names = [option.name for option in plan(100, 100, curves=flat, masked=[0.5, 0.1, 0.3]).options]
+    assert "boxes + 10 % masks" in names
+    assert "boxes + 50 % masks" not in names
+
+
+def test_a_tie_is_not_passed_on():
+    """Each a hair below the one before: only what is level with the best may stand before it."""
+    options = [Option({"boxes": k + 1}, 10.0 - k, 0.5 - 0.004 * k, 0, 1) for k in range(4)]
+    found = [option.hours for option, _ in ordered([(one, np.zeros(1)) for one in options])]
+    assert found == [9, 10, 7, 8]
 
 
 def test_a_known_draw_lies_in_the_interval_as_often_as_promised(curves):

@@ -109,6 +109,8 @@ def test_the_truth_wants_all_objects_as_masks(begun):
     assert _targets.mask_of(begun, one).sum() == 2 * 20 * 12
     begun.save_labels(one, [square("box", 1, 0, 0, 9, 9)])
     assert _targets.mask_of(begun, one) is None
+    begun.save_labels(one, [square("polygon", 1, 1, 1, 9, 9)])  # what the box of another tool is about
+    assert set(np.unique(_targets.mask_of(begun, one))) == {0, 1, 2}
     empty = begun.train[1]
     begun.save_labels(empty, [label("image_class", 3)])
     assert not _targets.mask_of(begun, empty).any()
