@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -82,20 +83,23 @@ class Spread:
 
     def fabric(self, device: torch.device) -> Any:
         """A Fabric for this device's kind, not yet launched."""
-        from lightning_fabric import Fabric  # slow to import
+        from lightning_fabric import Fabric, connector  # slow to import
 
         precision: Any = self.precision or ("bf16-mixed" if device.type == "cuda" else "32-true")
         if "LT_CLI_USED" in os.environ:
             precision = os.environ.get("LT_PRECISION", precision)
             return Fabric(precision=precision)  # the rest it reads itself
         devices = [device.index or 0] if device.type == "cuda" and self.devices == 1 else self.devices
-        return Fabric(
-            accelerator=device.type,
-            devices=devices,
-            num_nodes=self.num_nodes,
-            strategy=self.chosen_strategy,
-            precision=precision,
-        )
+        # Fabric spawns nothing from a notebook, for new processes do not find what its cells define; what
+        # ours run lies in this package.
+        with mock.patch.object(connector, "_IS_INTERACTIVE", False):
+            return Fabric(
+                accelerator=device.type,
+                devices=devices,
+                num_nodes=self.num_nodes,
+                strategy=self.chosen_strategy,
+                precision=precision,
+            )
 
     @property
     def chosen_strategy(self) -> str:

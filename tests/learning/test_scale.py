@@ -147,6 +147,7 @@ def test_processes_that_read_are_started_anew(five):
 
 def test_two_processes_go_on_where_one_was_stopped_and_learn_the_same(five, tmp_path, monkeypatch, capfd):
     """Five pictures, two a step: in the last step one of the two has none of its own."""
+    monkeypatch.setattr("lightning_fabric.connector._IS_INTERACTIVE", True)  # as in a notebook
     wanted = finetune(*five, 2, **QUICK)
     file = tmp_path / "student.pt"
     save = Checkpoint.save
