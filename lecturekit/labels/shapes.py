@@ -310,9 +310,11 @@ def _tightened(box: _Box, mask: NDArray[np.bool_]) -> tuple[_Box, NDArray[np.boo
 
 def _spans_down(box: _Box, mask: NDArray[np.bool_], height: int) -> NDArray[np.int64]:
     """Where the marked stretches of a patch's columns begin and end, ``(n, 2)``, counted as runs are."""
-    edges = np.diff(np.pad(mask.T, ((0, 0), (1, 1))).astype(np.int8), axis=1)  # (w, h + 1)
-    ends = (np.nonzero(edges == rise) for rise in (1, -1))
-    return np.stack([(columns + box[0]) * height + rows + box[1] for columns, rows in ends], 1)
+    padded = np.zeros((mask.shape[1], mask.shape[0] + 2), bool)
+    padded[:, 1:-1] = mask.T
+    turns = np.flatnonzero(padded[:, 1:] != padded[:, :-1])  # in each column in turn a begin and an end
+    columns, rows = np.divmod(turns, mask.shape[0] + 1)
+    return ((columns + box[0]) * height + rows + box[1]).reshape(-1, 2)
 
 
 def _runs_of(spans: NDArray[np.int64], size: tuple[int, int]) -> list[int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +24,25 @@ app = typer.Typer(
 
 
 app.add_typer(project_cli.app, name="project")
+
+
+@contextmanager
+def _refused(*kinds: type[Exception]) -> Generator[None]:
+    """Errors of these kinds are the caller's: one line with the command's usage, no traceback."""
+    try:
+        yield
+    except kinds as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+@contextmanager
+def _failing(*kinds: type[Exception]) -> Generator[None]:
+    """Errors of these kinds are not the call's fault: one line, and the exit code 1."""
+    try:
+        yield
+    except kinds as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(1) from error
 
 
 @app.callback(invoke_without_command=True)
@@ -49,10 +70,8 @@ def start(
 
     if folder is None:
         folder = ROOT if (ROOT / "notebooks").is_dir() else Path("from-class-to-pixels")
-    try:
+    with _refused(OSError):
         first = copies.start(folder)
-    except OSError as error:
-        raise typer.BadParameter(str(error)) from error
     typer.echo(f"{first}")
     if browser:
         try:
@@ -71,10 +90,8 @@ def update(
     """Bring a new edition of the notebooks into your copies; what you wrote stays."""
     from . import copies
 
-    try:
+    with _refused(FileNotFoundError):
         changes = copies.update(folder)
-    except FileNotFoundError as error:
-        raise typer.BadParameter(str(error)) from error
     typer.echo("\n".join(map(str, changes)) or "your copies are of this edition")
 
 
@@ -120,10 +137,8 @@ def pins(
     if not (ROOT / "constraints.txt").is_file():
         raise typer.BadParameter("there is no constraints.txt here: this is for a clone of the course")
     if not check:
-        try:
+        with _refused(FileNotFoundError, RuntimeError):
             repin(ROOT, upgrade=upgrade)
-        except (FileNotFoundError, RuntimeError) as error:
-            raise typer.BadParameter(str(error)) from error
     found = disagreements(ROOT)
     typer.echo("\n".join(found) or "pyproject.toml, constraints.txt and environment.yml agree")
     raise typer.Exit(bool(found))
@@ -143,11 +158,8 @@ def fetch(
     if name not in SOURCES:
         raise typer.BadParameter(f"there is no {name!r}; there is {', '.join(SOURCES)}")
     typer.echo(f"{SOURCES[name].title}. Terms: {SOURCES[name].terms}.")
-    try:
+    with _failing(FetchError, FileNotFoundError):
         typer.echo(f"{fetch(name, source=source)}")
-    except (FetchError, FileNotFoundError) as error:
-        typer.echo(error, err=True)
-        raise typer.Exit(1) from error
 
 
 @app.command()
@@ -174,15 +186,13 @@ def reproduce(
 
     spread = {"devices": devices, "num_nodes": num_nodes, "accumulate": accumulate, "workers": loaders}
     settings = spread | {k: v for k, v in (("weights", weights), ("network", network)) if v is not None}
-    try:
+    with _refused(ImportError, OSError, ValueError):
         if dry_run:
             text = room.dry_run(room.planned(experiment, data, out, quick, settings), tflops)
         else:
             text = room.reproduce(
                 experiment, data, out, settings, quick=quick, workers=workers, dask=dask, progress=True
             )
-    except (ImportError, OSError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
     typer.echo(text)
 
 
@@ -199,12 +209,10 @@ def labels(
     """Make labels of boxes for many pictures, on all cores or on a cluster; a second run goes on."""
     from ..learning.label_files import write_label_files
 
-    try:
+    with _refused(ImportError, OSError, ValueError):
         report = write_label_files(
             recipe, data, split, out, side=side, workers=workers, dask=dask, progress=True
         )
-    except (ImportError, OSError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
     typer.echo(str(report))
     raise typer.Exit(bool(report.failed))
 
@@ -218,11 +226,8 @@ def site(
     from ..publish.inspection import size_of
     from ..publish.site import Faulty, build
 
-    try:
+    with _failing(Faulty, FileNotFoundError):
         missing = build(folder, photo)
-    except (Faulty, FileNotFoundError) as error:
-        typer.echo(error, err=True)
-        raise typer.Exit(1) from error
     typer.echo(f"{folder / 'index.html'}: {size_of(folder) / 1e6:.1f} MB")
     if missing:
         typer.echo(f"without the page for a visitor's own photograph: {missing}", err=True)
@@ -236,10 +241,8 @@ def teach(
     """Write the teacher's kit: plans, a page a chapter, quizzes for learning platforms, a rubric, slides."""
     from ..publish import teach
 
-    try:
+    with _refused(FileNotFoundError):
         written = teach.write(folder)
-    except FileNotFoundError as error:
-        raise typer.BadParameter(str(error)) from error
     typer.echo(f"{written[0]} and {len(written) - 1} more files")
     if slides:
         _slides(folder / "slides")
@@ -263,23 +266,16 @@ def of_a_class(
     """Show what a class handed in (stopwatch, ladder, exercises, project reports) on a page without names."""
     from ..publish import collect
 
-    try:
+    with _refused(FileNotFoundError, ValueError):
         found = collect.write(folder, out)
-    except (FileNotFoundError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
     typer.echo(f"{found}\n{out}")
 
 
 def _slides(folder: Path) -> None:
     from ..publish import slides
 
-    try:
+    with _refused(FileNotFoundError), _failing(RuntimeError):
         written = slides.write(folder)
-    except FileNotFoundError as error:
-        raise typer.BadParameter(str(error)) from error
-    except RuntimeError as error:
-        typer.echo(error, err=True)
-        raise typer.Exit(1) from error
     typer.echo(f"{written[0]} and {len(written) - 1} decks")
 
 
@@ -290,11 +286,8 @@ def photo(
     """Build the page that explains a visitor's own photograph in the browser."""
     from ..publish.photo import build
 
-    try:
+    with _failing(ImportError, FileNotFoundError, RuntimeError, ValueError):
         page = build(out)
-    except (ImportError, FileNotFoundError, RuntimeError, ValueError) as error:
-        typer.echo(error, err=True)
-        raise typer.Exit(1) from error
     typer.echo(f"{page}\nTo open it: python -m http.server --directory {out}")
     typer.echo("then http://localhost:8000/photo/ in a browser")
 
