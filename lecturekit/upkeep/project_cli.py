@@ -70,17 +70,22 @@ def plan(
     objects: Annotated[float, typer.Option(help="Objects a picture, on average.")] = 2.0,
     quality: Annotated[float | None, typer.Option(help="Mean IoU that is wanted, 0 to 1.")] = None,
 ) -> None:
-    """Say which labels to draw in so many hours, how many, and what to expect."""
+    """Say which labels to draw in so many hours, how many, and what to expect; begins from your report."""
     from ..labs import project
     from ..labs.project._plan import plan as plan_labels
 
     with _told():
         found = project.load(where)
         count, kinds, aside = len(found.train), len(found.classes), len(found.test)
+        pilot = project.reported(found)
         answer = plan_labels(
-            hours, count, objects=objects, classes=kinds, quality=quality, test=aside or None
+            hours, count, objects=objects, classes=kinds, quality=quality, pilot=pilot, test=aside or None
         )
         typer.echo(str(answer))
+        if pilot is not None:
+            typer.echo(
+                f"It begins from your report: {pilot.quality:.2f} ({pilot.low:.2f} to {pilot.high:.2f})."
+            )
 
 
 @app.command()

@@ -28,10 +28,15 @@ def test_from_a_folder_to_masks(tmp_path, monkeypatch):
     made = project.load(here)
     for one in made.pictures[:-2]:
         made.save_labels(one, drawn(painted(number(one))[1], "mask"))
+    assert project.reported(made) is None
     assert "taught by" in run("train", "-p", here, "--side", 64, "--device", "cpu")
     assert len(run("suggest", "-p", here, "-n", 1).splitlines()) <= 1
     assert run("report", "-p", here).strip().endswith("project-report.html")
     assert "| 1 |" in run("board", here)
+    assert "It begins from your report" in run("plan", 1, "-p", here)
+    pilot = project.reported(project.load(here))
+    assert pilot.pictures == {"masks": sum(bool(made.labels(one)) for one in made.train)}
+    assert pilot.low <= pilot.quality <= pilot.high
     assert "masks of 12 pictures" in run("predict", photos, "-p", here, "--to", "yolo", "--device", "cpu")
     run("export", tmp_path / "student.pt", "-p", here)
     assert (tmp_path / "student.pt").stat().st_size > 1e6

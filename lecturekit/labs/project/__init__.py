@@ -12,6 +12,7 @@ from ._curves import measured
 from ._export import export
 from ._file import Picture, Project, Skipped, load, new, refresh
 from ._import import Imported, import_labels
+from ._pilot import reported
 from ._plan import Option, Pilot, Plan, own_prices, plan
 from ._predict import Predicted, label_map, predict
 from ._report import Board, Scores, leader_board, measure, report
@@ -48,6 +49,7 @@ __all__ = [
     "predict",
     "refresh",
     "report",
+    "reported",
     "seen",
     "start_correction",
     "suggest",

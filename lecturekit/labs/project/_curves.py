@@ -125,7 +125,7 @@ class Curves:
         weak, masked = weak_of(shares), shares.get("masks", 0.0)
         if weak is not None:
             below = self.single[weak](objects)
-            way = masked ** self.exponents[weak] if masked else 0.0
+            way = masked ** self.exponents.get(weak, 1.0) if masked else 0.0  # 1: nobody measured it
             found = below + np.maximum(found - below, 0) * way
         return with_background(found, classes, self.background)
 
@@ -136,7 +136,8 @@ class Curves:
             shares: as in `quality`.
         """
         weak = weak_of(shares)
-        return self.mixed[weak] if weak and len(shares) > 1 else self.single[next(iter(shares))].spread
+        own = self.single[next(iter(shares))].spread
+        return self.mixed.get(weak, max(own, *self.mixed.values(), 0)) if weak and len(shares) > 1 else own
 
 
 def with_background(

@@ -457,7 +457,9 @@ class _Asked:
                 f"the folder has {many:.0f} objects a class; the curves end at {self.curves.longest:.0f}"
             )
         if self.pilot is None and not self.familiar:
-            said.append("nothing is known of your pictures yet; label ten, report, and give that as `pilot`")
+            said.append(
+                "nothing is known of your pictures yet: label ten, train, report, plan again (`pilot`)"
+            )
         if "scribbles" in self.kinds and "scribbles" not in self.prices:
             said.append("the price of a scribble is assumed, nobody measured it")
         return tuple(said)

@@ -219,6 +219,14 @@ def test_refused(curves, options, named):
         plan(**{"hours": 1, "pictures": 10, "curves": curves} | options)
 
 
+def test_a_pilot_of_a_mixture_that_nobody_measured(curves):
+    plain, moved = (
+        plan(1, 300, curves=curves, pilot=pilot).best.quality
+        for pilot in (None, Pilot({"tags": 10, "masks": 10}, 0.8, 0.7, 0.85))
+    )
+    assert moved > plain
+
+
 def test_a_pilot_is_checked():
     with pytest.raises(ValueError, match="in this order"):
         Pilot({"boxes": 3}, 0.5, 0.6, 0.7)

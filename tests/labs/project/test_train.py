@@ -215,6 +215,8 @@ def test_the_whole_network_can_be_trained(begun, monkeypatch):
     assert [one.fingerprint() for one in read.students] == [one.fingerprint() for one in made.students]
     assert read.halves == ()
     assert project.label_map(begun, begun.train[0]).shape == (48, 64)
+    for name in ("student.pt", "student.onnx"):  # the whole network goes into the file
+        assert project.export(begun, begun.path.with_name(name)).stat().st_size > 1e7
 
 
 def test_a_student_that_cannot_be_read_or_is_of_other_classes(taught, tmp_path):
