@@ -1,7 +1,9 @@
 """README, licences and citation say what is there."""
 
+import json
 import re
 import tomllib
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -67,3 +69,43 @@ def test_the_citation_is_of_this_version_and_names_the_lecture():
     assert citation["license"] == ["MIT", "CC-BY-4.0"]
     assert citation["references"][0]["license"] == "CC-BY-4.0"
     assert "From Class to Pixels" in citation["references"][0]["title"]
+
+
+#: What the course links to, and how such an address looks. None is asked here: a person reads new ones.
+ELSEWHERE = {
+    "arxiv.org": r"/abs/\d{4}\.\d{4,5}",
+    "creativecommons.org": r"/licenses/(by|by-nc-sa)/4\.0/(legalcode)?",
+    "doi.org": r"/10\.\d{4,}/\S+",
+    "lme.tf.fau.de": r"/lecture-notes/\S+/",
+    "vision.middlebury.edu": r"/stereo/data/\S+/",
+}
+
+
+def texts():
+    """Every text that a reader follows links from, by name."""
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        yield path.name, "\n".join("".join(cell["source"]) for cell in cells)
+    for pattern in ("*.md", "docs/*.md", "site/*.md", "site/live/**/*.md", "data/*.md", "LICENSE-TEXT"):
+        for path in sorted(ROOT.glob(pattern)):
+            yield path.name, path.read_text(encoding="utf-8")
+
+
+def test_addresses_elsewhere_have_the_form_of_their_host():
+    found = 0
+    for name, text in texts():
+        for address in re.findall(r"https?:[^\s)>\"'`\]]+", text):
+            parts = urlsplit(address.rstrip(".,;"))
+            if parts.hostname == "127.0.0.1" or "_" in parts.netloc or parts.netloc.isupper():
+                continue  # the reader's own machine, or a name to put in
+            assert parts.scheme == "https", f"{name}: {address}"
+            assert parts.hostname in ELSEWHERE, f"{name}: {address}"
+            assert re.fullmatch(ELSEWHERE[parts.hostname], parts.path), f"{name}: {address}"
+            found += 1
+    assert found > 50
+
+
+def test_the_one_set_of_pictures_under_another_licence_is_named():
+    for name in ("LICENSE-TEXT", "README.md", "site/index.md", "site/live/data/README.md"):
+        assert "CC BY-NC-SA 4.0" in read(name), name
+        assert "ELPV" in read(name), name

@@ -1,7 +1,8 @@
 """Widgets that work on a page without a kernel: what they hold, written to files when a notebook runs.
 
 While `refresh` runs a notebook, `watch` sees each widget that a cell shows and writes what its JavaScript
-needs: an explorer's maps, an annotator's picture, a box lab's picture for every position of its last slider.
+needs: an explorer's maps, an annotator's picture, a box lab's picture for every position of its last slider,
+a scribble lab's answers to its strokes one after the other.
 `keep` puts that under ``site/live/data``, by notebook and cell. Quizzes and the stopwatch lab come from their
 modules when the site is built.
 """
@@ -27,6 +28,10 @@ from ..kit.storage import ROOT
 from ..widgets.annotator import Annotator
 from ..widgets.box_lab import BoxLab, Choice, Drawn, Slider
 from ..widgets.cam_explorer import CamExplorer
+from ..widgets.scribble_lab import ScribbleLab
+
+#: Widgets whose data are written.
+Kept = CamExplorer | Annotator | BoxLab | ScribbleLab
 
 #: Where the widgets' data are kept, by notebook and cell.
 DATA = ROOT / "site" / "live" / "data"
@@ -38,8 +43,9 @@ _STARTUP = "from lecturekit.publish import live\nlive.watch()\n"
 MAX_STATES = 60
 #: Bytes of an explorer's maps as 16-bit floats above which 8 bits must do.
 MAX_HALF = 300_000
-#: Pixels across of a stored picture.
-MAX_WIDTH = 560
+#: Pixels across of a stored picture, and WebP's quality; the next where a lab's pictures are too many bytes.
+FORMS = ((560, 65), (480, 50), (420, 35))
+MAX_LAB = 700_000
 _ABOUT = "about.json"
 
 
@@ -54,7 +60,7 @@ def watch() -> None:
 
     def look(result: Any) -> None:
         number = next(numbers)
-        if isinstance(result.result, CamExplorer | Annotator | BoxLab):
+        if isinstance(result.result, Kept):
             write(result.result, Path(folder, str(number)))
 
     shell.events.register("post_run_cell", look)
@@ -91,7 +97,7 @@ def keep(notebook: NotebookNode, made: Path, path: Path) -> None:
             shutil.copytree(written, data / cell.id)
 
 
-def write(widget: CamExplorer | Annotator | BoxLab, folder: Path) -> None:
+def write(widget: Kept, folder: Path) -> None:
     """What a widget's JavaScript needs on a page: ``about.json``, and files beside it.
 
     Args:
@@ -103,8 +109,10 @@ def write(widget: CamExplorer | Annotator | BoxLab, folder: Path) -> None:
         about = _explorer(widget, folder)
     elif isinstance(widget, Annotator):
         about = _annotator(widget, folder)
-    else:
+    elif isinstance(widget, BoxLab):
         about = _box_lab(widget, folder)
+    else:
+        about = _scribble_lab(widget, folder)
     text = json.dumps(about, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     (folder / _ABOUT).write_text(text + "\n", encoding="utf-8")
 
@@ -177,18 +185,30 @@ def _box_lab(widget: BoxLab, folder: Path) -> dict[str, Any]:
     axes, lists = stored_axes(widget)
     known = [name for name in widget._known if name in {*axes, *lists}]
     first = {name: widget.values[name] for name in known}
-    drawn = {}
+    shown = {}
     for chosen in _states(widget, axes, lists):
-        shown = widget._draw(*([tuple(widget.box)] if widget.box else []), **widget.values | chosen)
-        file = _smallest(_with_box(shown, widget.box))
+        values = widget.values | chosen
+        shown[key_of(first | chosen)] = widget._draw(*([tuple(widget.box)] if widget.box else []), **values)
+    files = _fitting([_with_box(one, widget.box) for one in shown.values()])
+    drawn = {}
+    for (key, one), file in zip(shown.items(), files, strict=True):
         name = f"{hashlib.sha256(file).hexdigest()[:12]}.webp"
         (folder / name).write_bytes(file)
-        drawn[key_of(first | chosen)] = {"file": name, "words": shown.words}
+        drawn[key] = {"file": name, "words": one.words}
     state = _traits(widget, "_picture") | {
         "_controls": [c for c in widget._controls if c["name"] in known], "_size": [0, 0], "box": [],
         "values": first, "_asked": 0, "_answered": 0,
     }  # fmt: skip
     return {"widget": "box_lab", "state": state, "drawn": drawn, "note": _note(widget, known, lists)}
+
+
+def _scribble_lab(widget: ScribbleLab, folder: Path) -> dict[str, Any]:
+    """As a box lab whose slider counts the strokes."""
+    first, count = widget.story
+    slider = Slider("strokes", min(2, count), count, 1, first)
+    about = _box_lab(BoxLab(lambda strokes: widget.replay(round(strokes)), {"strokes": slider}), folder)
+    words = "Strokes are white. In the notebook you draw them, and a student learns from each at once."
+    return about | {"note": f"{about['note']} {words}"}
 
 
 def _note(widget: BoxLab, known: list[str], lists: list[str]) -> str:
@@ -279,10 +299,20 @@ def _with_box(shown: Drawn, box: list[int]) -> np.ndarray:
     return picture
 
 
-def _smallest(picture: np.ndarray) -> bytes:
-    """A WebP no wider than a page shows it, exact where that is smaller than a good likeness."""
-    if picture.shape[1] > MAX_WIDTH:
-        height = round(picture.shape[0] * MAX_WIDTH / picture.shape[1])
-        picture = np.asarray(Image.fromarray(picture).resize((MAX_WIDTH, height), Image.Resampling.LANCZOS))
-    forms = [{"quality": 65, "alpha_quality": 30, "method": 6}, {"lossless": True, "method": 6}]
+def _fitting(pictures: list[np.ndarray]) -> list[bytes]:
+    """The pictures of a lab in the first of `FORMS` in which they are few enough bytes, or in the last."""
+    files: list[bytes] = []
+    for width, quality in FORMS:
+        files = [_smallest(picture, width, quality) for picture in pictures]
+        if sum(map(len, set(files))) <= MAX_LAB:
+            break
+    return files
+
+
+def _smallest(picture: np.ndarray, width: int, quality: int) -> bytes:
+    """A WebP no wider than that, exact where that is smaller than a good likeness."""
+    if picture.shape[1] > width:
+        height = round(picture.shape[0] * width / picture.shape[1])
+        picture = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+    forms = [{"quality": quality, "alpha_quality": 30, "method": 6}, {"lossless": True, "method": 6}]
     return min((encoded(picture, "WEBP", **form) for form in forms), key=len)

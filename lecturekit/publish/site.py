@@ -178,14 +178,16 @@ def _sphinx(source: Path, built: Path) -> None:
 
 
 #: What the theme's pages lack for readers with a keyboard or a screen reader; an icon font of 1.5 MB that is
-#: not asked for, as site.css has the twelve icons in use; and marks round words that no style names, 1 MB.
+#: not asked for, as site.css has the twelve icons in use; and marks round words that look like others, 2 MB.
 _AMENDED = (
     (re.compile(r'<script defer src="[^"]*/scripts/fontawesome\.js[^"]*"></script>\n?'), ""),
     (re.compile(r'(<div id="pst-primary-sidebar")'), r'\1 role="navigation" aria-label="Site"'),
     (re.compile(r'(<div class="pst-scrollable-table-container")'), r'\1 tabindex="0"'),
     (re.compile(r'<summary>(?=<span class="toctree-toggle")'), '<summary aria-label="Pages below">'),
-    (re.compile(r'<span class="(?:pre|w)">([^<]*)</span>'), r"\1"),
+    (re.compile(r'<span class="(?:pre|w|n|p)">([^<]*)</span>'), r"\1"),
+    (re.compile(r'<span class="n">((?:[^<]|<a [^>]*>[^<]*</a>)*)</span>'), r"\1"),
     (re.compile(r"<span></span>"), ""),
+    (re.compile(r'class="(code )?docutils literal notranslate"'), r'class="\1literal notranslate"'),
 )
 
 

@@ -291,9 +291,12 @@ def test_the_stopwatch_lab_runs_from_step_to_step(visit, tmp_path):
     frame.get_by_text("No label yet").wait_for()
 
 
-def test_a_box_lab_shows_its_stored_pictures(visit):
-    page = visit("notebooks/07_boxes_to_pixels.html")
-    frame = alive(page, "boxes-40")
+@pytest.mark.parametrize(
+    ("notebook", "cell"), [("07_boxes_to_pixels", "boxes-40"), ("02_weak_supervision", "ws-019")]
+)
+def test_a_box_lab_shows_its_stored_pictures(visit, notebook, cell):
+    page = visit(f"notebooks/{notebook}.html")
+    frame = alive(page, cell)
     before = frame.locator(".lk-stage img").get_attribute("src")
     select = frame.locator("select")
     other = next(o for o in select.locator("option").all_inner_texts() if o != select.input_value())

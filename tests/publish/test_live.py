@@ -14,11 +14,13 @@ from support import ROOT
 
 import lecturekit
 from lecturekit.exercises import annotation_cost
+from lecturekit.labs.interactive import stroke
 from lecturekit.publish import frames, live, pages, reference
 from lecturekit.upkeep.refresh import execute
 from lecturekit.widgets.annotator import Annotator
 from lecturekit.widgets.box_lab import BoxLab, Choice, Drawn, Slider
 from lecturekit.widgets.cam_explorer import COLOURS, CamExplorer
+from lecturekit.widgets.scribble_lab import ScribbleLab
 
 RNG = np.random.default_rng(5)
 IMAGE = np.kron(RNG.integers(0, 256, (4, 6, 3), np.uint8), np.ones((16, 16, 1), np.uint8))
@@ -103,6 +105,28 @@ def test_a_list_beside_a_long_slider_is_kept_choice_by_choice(tmp_path):
     kept = about(tmp_path / "cell")
     assert sorted(kept["drawn"]) == sorted([f"b|{n}" for n in range(32)] + ["a|8", "c|8"])
     assert "A change of arrow starts anew" in kept["note"]
+
+
+def test_a_scribble_lab_is_kept_stroke_by_stroke(tmp_path, monkeypatch):
+    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
+    strokes = [stroke(1 + k % 2, [(10 + 20 * k, 10), (10 + 20 * k, 40)], 4) for k in range(4)]
+    taught = []
+
+    def learn(seen):
+        taught.append(len(np.unique(seen)) - 1)
+        return np.full(seen.shape, len(taught) % 2)
+
+    widget = ScribbleLab(IMAGE, ["ground", "thing"], learn, "kept", strokes[:3], strokes[3:])
+    live.write(widget, tmp_path / "cell")
+    kept = about(tmp_path / "cell")
+    assert kept["widget"] == "box_lab"
+    assert kept["state"]["values"] == {"strokes": 3}
+    assert list(kept["drawn"]) == ["2", "3", "4"]
+    assert "2 on ground, 2 on thing" in kept["drawn"]["4"]["words"]
+    assert "a student learns" in kept["note"]
+    assert widget.annotator.labels == strokes[:3]  # nothing was drawn in the lab itself
+    with pytest.raises(ValueError, match="count"):
+        widget.replay(5)
 
 
 def test_the_box_is_drawn_into_the_stored_picture(tmp_path):
