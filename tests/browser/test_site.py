@@ -125,7 +125,7 @@ def test_search_finds_a_word(visit):
     assert page.locator("#search-results li a").count() >= 1
 
 
-@pytest.mark.parametrize("path", ["index", "docs/benchmarks", "reference/kit"])
+@pytest.mark.parametrize("path", ["index", "docs/benchmarks", "reference/publish"])
 def test_nothing_is_wider_than_a_phone(visit, path):
     page = visit(f"{path}.html", width=375, height=700, touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
