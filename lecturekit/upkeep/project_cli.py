@@ -167,7 +167,11 @@ def train(
             resume=resume,
         )
         facts = made.facts
-        typer.echo(f"taught by {facts['pictures']} pictures, {facts['labels']}, {facts['hours']:.2f} h")
+        labels = ", ".join(f"{count} {kind}" for kind, count in facts["labels"].items())
+        typer.echo(
+            f"taught by {facts['pictures']} pictures with {labels}, drawn in {facts['hours']:.2f} h; "
+            f"{facts['cpu_seconds']:.0f} s of processor time"
+        )
 
 
 @app.command()
