@@ -169,7 +169,11 @@ def test_what_is_kept_belongs_to_a_cell_that_shows_such_a_widget(folder):
     notebook = nbformat.read(ROOT / "notebooks" / f"{folder.parent.name}.ipynb", as_version=4)
     cell = next(cell for cell in notebook.cells if cell.id == folder.name)
     plain = "".join(output.get("data", {}).get("text/plain", "") for output in cell.outputs)
-    names = {"cam_explorer": ["CamExplorer"], "annotator": ["Annotator"], "box_lab": ["BoxLab", "ArrowLab"]}
+    names = {
+        "cam_explorer": ["CamExplorer"],
+        "annotator": ["Annotator"],
+        "box_lab": ["BoxLab", "ArrowLab", "ScribbleLab"],
+    }
     assert plain.startswith(tuple(names[about(folder)["widget"]]))
 
 
