@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import anywidget
 import traitlets as t
-from ipywidgets import DOMWidget
+
+from lecturekit.widgets.annotator import Annotator
 
 #: The class of the box round bar and annotator.
 AROUND = "lk-around"
@@ -43,9 +44,8 @@ class AskingBar(anywidget.AnyWidget):
 
         self.observe(answer, "_asked")
 
-    def shows(self, annotator: DOMWidget | None) -> None:
+    def shows(self, annotator: Annotator | None) -> None:
         """Tell the browser which annotator stands in the place of the one before."""
-        name = "" if annotator is None else f"lk-shown-{annotator.model_id}"
         if annotator is not None:
-            annotator.add_class(name)
-        self._shows = name
+            annotator._name = annotator.model_id
+        self._shows = "" if annotator is None else annotator._name

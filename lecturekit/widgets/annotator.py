@@ -104,6 +104,7 @@ class Annotator(anywidget.AnyWidget):
     _saved = t.Dict().tag(sync=True)
     _note = t.Unicode().tag(sync=True)
     _timed = t.Bool(False).tag(sync=True)
+    _name = t.Unicode().tag(sync=True)
 
     tool = t.Unicode().tag(sync=True)
     class_index = t.Int(1).tag(sync=True)

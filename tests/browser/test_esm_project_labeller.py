@@ -22,7 +22,8 @@ ANSWERS = "model.on('change:_asked', () => model.set('_answered', model.get('_as
 AROUND = """() => {
     const box = document.querySelector("#root").parentElement;
     box.classList.add("lk-around");
-    const frame = '<div class="lka-frame"><canvas tabindex=0 width=40 height=40></canvas></div>';
+    const canvas = "<canvas tabindex=0 width=40 height=40></canvas>";
+    const frame = `<div class="lka-frame" data-name="first">${canvas}</div>`;
     box.insertAdjacentHTML("beforeend", `<div class="first">${frame}</div>`);
     globalThis.heard = [];
     for (const name of ["pointerdown", "keydown"])
@@ -112,7 +113,7 @@ def test_an_answer_counts_once_the_new_annotator_is_in_place(around):
     assert busy(page)
     page.evaluate(
         "document.querySelector('.first').insertAdjacentHTML('afterend', "
-        '\'<div class="second"><div class="lka-frame"></div></div>\')'
+        '\'<div class="second"><div class="lka-frame" data-name="second"></div></div>\')'
     )
     page.wait_for_timeout(100)  # the old one is still there
     assert page.locator(".lk-busy").count() == 1

@@ -40,6 +40,7 @@ def test_the_lab_leads_through_its_steps_and_times_them(open_notebook, tmp_path)
         next_button.click()
         expect(asked).to_contain_text(f"{step} of 60")
         expect(around).not_to_have_class(re.compile("lk-busy"))  # the annotator of this step is in place
+    assert page.locator(".lka-frame").get_attribute("data-name")  # by which it is known to be in place
     for key in "bmadxyc":  # JupyterLab's own, which would change the notebook
         page.keyboard.press(key)
     expect(asked).to_contain_text("Click once on the")

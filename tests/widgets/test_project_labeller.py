@@ -135,11 +135,11 @@ def test_every_question_of_the_browser_is_answered(project):
 
     labeller = ProjectLabeller(project, answers=broken)
     bar, first = labeller._bar, labeller._shown
-    assert bar._shows in first._dom_classes
+    assert bar._shows == first._name != ""
     bar._asked = [1, "next"]
     assert bar._answered == 1
-    assert bar._shows in labeller._shown._dom_classes
-    assert bar._shows not in first._dom_classes
+    assert bar._shows == labeller._shown._name
+    assert bar._shows != first._name
     shown = labeller._shown
     bar._asked = [2, "open"]
     bar._asked = [3, "back"]

@@ -60,7 +60,11 @@ export class Annotator {
     });
     this.takeTool(model.get("tool"));
     this.root = this.layOut();
+    this.wearName();
   }
+
+  /** So that who replaces an annotator can see which one is in the page. */
+  wearName() { this.root.dataset.name = this.model.get("_name") ?? ""; }
 
   get tool() { return this.model.get("tool"); }
   get classIndex() { return this.model.get("class_index"); }
@@ -446,7 +450,7 @@ export class Annotator {
     const unlisten = listen(this.model, {
       "change:_records": () => this.labels.receive(), "change:_saved": () => this.labels.receive(),
       "change:_note": () => this.updateState(), "change:class_index": () => this.refresh(),
-      "change:width": () => this.refresh(),
+      "change:width": () => this.refresh(), "change:_name": () => this.wearName(),
       "change:tool": () => {
         this.takeTool(this.tool);
         this.refresh(["labels", "top"]);

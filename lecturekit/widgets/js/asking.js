@@ -16,7 +16,7 @@ const GONE = "The kernel is gone. Run this cell again to go on.";
 export class Asking {
   /**
    * @param {any} model the bar's; `_asked` is a number and a verb, `_answered` the number of the last answer,
-   *   `_shows` a class of the annotator that is in place, `_failed` what went wrong
+   *   `_shows` the name of the annotator that is in place, `_failed` what went wrong
    * @param {HTMLElement} el where the bar is drawn
    * @param {() => void} placed told when an answer is in place
    */
@@ -81,8 +81,8 @@ export class Asking {
   /** Wait until the annotator that the kernel shows, or none, is in the page. */
   settle(since) {
     const shows = this.model.get("_shows"); // undefined where there is no kernel: all is in place by now
-    const there = this.frames.map((frame) => shows && frame.closest(`.${shows}`) !== null);
-    const right = shows === undefined || (shows ? there.length === 1 && there[0] : there.length === 0);
+    const there = this.frames.map((frame) => frame.dataset.name);
+    const right = shows === undefined || there.join() === shows; // also where none is shown, and none is there
     if (!right && performance.now() - since < PLACING) return this.after(STEP, () => this.settle(since));
     this.done();
     this.say(this.model.get("_failed") ?? "");
