@@ -103,7 +103,7 @@ def _crf_row(some: BoxAnnotations, classes: int = 21) -> dict[str, Any]:
 
 
 def _speed_up(
-    data: str | Path, recipe: str = "grabcut_plus", parts: int = 6, size: int = 8
+    data: str | Path, recipe: str = "grabcut_plus", parts: int = 20, size: int = 8
 ) -> dict[str, Any]:
     """One and two workers for the same parts: seconds by the wall clock, and of the busiest one's processor.
 
