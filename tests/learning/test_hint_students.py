@@ -82,3 +82,27 @@ def test_seeds_teach_a_student(losses, one_thread):
 def test_unknown_losses_are_refused():
     with pytest.raises(ValueError, match="losses must be one of 'seed', 'expand', 'constrain', got 'sprout'"):
         sec_supervision(torch.zeros(1, 1, 1), torch.ones(1, 1), torch.zeros(1, 3, 1, 1), ["sprout"])
+
+
+def test_the_third_loss_of_sec_counts_as_much_as_is_asked():
+    class Step:
+        pictures, device = torch.tensor([0]), torch.device("cpu")
+        inside = torch.ones(1, 4, 4, dtype=torch.bool)
+
+        def thinned(self, inside, known, colours):
+            return torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(1)), inside, known, colours
+
+    seeds, present = torch.full((1, 4, 4), 255, dtype=torch.uint8), torch.ones(1, 3, dtype=torch.bool)
+    seeds[0, 0, :3] = torch.tensor([0, 1, 2])
+    colours = torch.randint(0, 256, (1, 3, 4, 4), generator=torch.Generator().manual_seed(0))
+
+    def value(losses, weight):
+        loss = sec_supervision(seeds, present, colours, losses, constrain_weight=weight)
+        return loss(torch.nn.Identity(), Step(), seeds).item()
+
+    third, both = value(["constrain"], 1), value(["seed", "constrain"], 1)
+    assert third > 0
+    assert value(["constrain"], 2) == pytest.approx(2 * third)
+    assert value(["seed", "constrain"], 3) == pytest.approx(both + 2 * third)
+    with pytest.raises(ValueError, match="constrain_weight must"):
+        value(["constrain"], -1)
