@@ -25,6 +25,7 @@ from ..labels.boxes import fill_boxes, inner_boxes, intersect_labels, paint_mask
 from ..labels.label_map import IGNORE
 from ..pixels.edges import boundary_map
 from ..pixels.grabcut import grabcut_images, grabcut_plus_inner
+from ..pixels.proposals import proposal_labels, proposals
 from .data import BoxAnnotations
 from .features import Features, compute_key, features
 from .refine import filled_labels, keep_boxes_filled
@@ -78,8 +79,6 @@ def _grabcut_plus_inner(annotations: BoxAnnotations, edges: Edges) -> Iterator[N
 
 
 def _mcg(annotations: BoxAnnotations, edges: Edges) -> Iterator[NDArray[np.uint8]]:
-    from ..pixels.proposals import proposal_labels, proposals  # needs higra: no wheels for Linux on ARM
-
     for image, boxes, classes in _each(annotations):
         yield proposal_labels(proposals(image), boxes, classes)
 

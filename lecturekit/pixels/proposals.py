@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import cv2
-import higra
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
@@ -24,8 +23,6 @@ from ..labels.boxes import checked_boxes, clip_boxes, paint_masks, window
 from ..labels.label_map import IGNORE
 from ._boxcut import odds_by_place
 from .edges import gradients
-
-hg: Any = higra  # a compiled module, whose names type checkers do not see
 
 #: Windows of the boundary maps in pixels, finest first; each pair gives one hierarchy.
 SCALES = ((1.5, 3.0), (3.0, 6.0), (6.0, 12.0))
@@ -117,6 +114,7 @@ def proposals(
         side: an image with a longer side is segmented at this size.
 
     Raises:
+        ModuleNotFoundError: higra is missing, as on Linux on ARM.
         TypeError: no array.
         ValueError: an image or maps of another kind.
 
@@ -139,7 +137,8 @@ def proposals(
     else:
         given = _checked_maps(maps, size)
         small_maps = [np.asarray(cv2.resize(m, small[::-1], interpolation=cv2.INTER_AREA)) for m in given]
-    regions, graph, strengths, lengths = _aligned(small_maps)
+    hg = _higra()
+    regions, graph, strengths, lengths = _aligned(hg, small_maps)
     rows, columns = (np.arange(n) * m // n for n, m in zip(size, small, strict=True))
     regions = regions[rows[:, None], columns].astype(np.int32)  # enlarged
     mean = np.mean(strengths, 0)
@@ -236,7 +235,20 @@ def proposal_labels(
 # ----------------------------------------------------------------------------------------- making hierarchies
 
 
-def _aligned(maps: list[np.ndarray]) -> tuple[np.ndarray, Any, list[np.ndarray], np.ndarray]:
+def _higra() -> Any:
+    """The library of hierarchies, compiled, so that type checkers do not see its names; loaded when used."""
+    try:
+        import higra
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "region proposals need the package higra, which is not installed (Linux on ARM has none); "
+            "all else works without it, GrabCut and its recipes for example",
+            name="higra",
+        ) from error
+    return higra
+
+
+def _aligned(hg: Any, maps: list[np.ndarray]) -> tuple[np.ndarray, Any, list[np.ndarray], np.ndarray]:
     """Finest regions ``(h, w)``, the graph of those that touch, the strength of its edges in each map's
     hierarchy, and their lengths."""
     shape = maps[0].shape

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -119,6 +120,16 @@ def test_environment_yml_can_be_solved(platform, tmp_path):
     solved = (tmp_path / "solved.txt").read_text("utf-8")
     assert "torch==" in solved
     assert ("higra==" in solved) == platform.startswith("x86")
+
+
+def test_on_linux_on_arm_only_region_proposals_are_missing(monkeypatch):
+    """Where higra has no wheels; that nothing else loads it is tested with the optimiser."""
+    from lecturekit.pixels.proposals import proposals
+
+    monkeypatch.setitem(sys.modules, "higra", None)
+    with pytest.raises(ModuleNotFoundError, match="need the package higra, which is not installed") as caught:
+        proposals(np.zeros((9, 9, 3), np.uint8))
+    assert caught.value.name == "higra"
 
 
 def test_the_devcontainer_installs_the_tested_versions():
