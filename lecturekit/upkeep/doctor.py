@@ -171,18 +171,36 @@ def check_torch() -> Finding:
     import torch
 
     advice = "install both from one place: `python -m pip install --force-reinstall torch torchvision`"
+    version = importlib.metadata.version("torchvision")
     try:
-        import torchvision
-
         boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 3.0], [9.0, 9.0, 12.0, 12.0]])
-        kept = torchvision.ops.nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5).tolist()
+        kept = _torchvision_nms()(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5).tolist()
     except ModuleNotFoundError:
         raise
-    except Exception as error:  # a missing operator is a RuntimeError or an AttributeError, by version
+    except Exception as error:  # OSError, RuntimeError or AttributeError, by version and system
         return _problem(f"torch {torch.__version__} and torchvision do not fit", advice, str(error))
     if kept != [0, 2]:
         return _problem(f"torchvision.ops.nms kept boxes {kept}, not [0, 2]", advice)
-    return _ok(f"{torch.__version__}, torchvision {torchvision.__version__}")
+    return _ok(f"{torch.__version__}, torchvision {version}")
+
+
+def _torchvision_nms() -> Callable:
+    """torchvision's compiled operator alone: all of torchvision takes longer to import than torch itself."""
+    import torch
+
+    found = importlib.util.find_spec("torchvision")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("No module named 'torchvision'", name="torchvision")
+    libraries = [
+        p for p in Path(found.origin).parent.glob("_C*") if p.suffix in (".so", ".pyd", ".dylib", ".dll")
+    ]
+    if not libraries:  # a build that names them in another way
+        import torchvision
+
+        return torchvision.ops.nms
+    for library in libraries:
+        torch.ops.load_library(str(library))
+    return torch.ops.torchvision.nms
 
 
 def check_device() -> Finding:

@@ -2,6 +2,7 @@
 
 import collections
 import importlib.metadata
+import importlib.util
 import platform
 import re
 import shutil
@@ -10,7 +11,7 @@ import sys
 import types
 
 import pytest
-from support import LIMIT
+from support import LIMIT, printed
 from typer.testing import CliRunner
 
 from lecturekit import models
@@ -125,19 +126,35 @@ def test_a_module_that_cannot_be_imported_is_a_problem_not_a_crash(gone, monkeyp
 
 
 def test_torchvision_of_another_build(monkeypatch):
-    import torchvision
+    def absent():
+        raise OSError("undefined symbol: torch_library_impl")
 
-    def absent(*_):
-        raise RuntimeError("operator torchvision::nms does not exist")
-
-    monkeypatch.setattr(torchvision.ops, "nms", absent)
+    monkeypatch.setattr(doctor, "_torchvision_nms", absent)
     found = doctor.check_torch()
     assert found.state == "PROBLEM"
     assert "do not fit" in found.found
     assert "--force-reinstall torch torchvision" in found.advice
 
-    monkeypatch.setattr(torchvision.ops, "nms", lambda boxes, scores, share: scores.argsort())
+    monkeypatch.setattr(doctor, "_torchvision_nms", lambda: lambda boxes, scores, share: scores.argsort())
     assert "kept boxes [2, 1, 0]" in doctor.check_torch().found
+
+
+def test_a_library_that_torch_cannot_load_is_a_problem(monkeypatch, tmp_path):
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "_C_stable.so").write_bytes(b"of another build")
+    elsewhere = types.SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: elsewhere)
+    assert "do not fit" in doctor.check_torch().found
+
+
+def test_the_doctor_imports_neither_torchvision_nor_torchs_compiler():
+    """Both together take longer than everything else that the doctor does."""
+    slow = ("torchvision", "torch._dynamo")
+    words = printed(
+        "import sys\nfrom lecturekit.upkeep import doctor\nassert doctor.report().ok\n"
+        f"print([name for name in {slow} if name in sys.modules])"
+    )
+    assert words.strip() == "[]"
 
 
 def test_a_damaged_weights_file(monkeypatch, tmp_path):
