@@ -28,6 +28,7 @@ from torch import Tensor
 from .evidence import maps as _maps
 from .kit.checks import choice, number, whole
 from .kit.images import checked_image, html_image
+from .kit.memory import give_back
 from .labels.label_map import BACKGROUND, IGNORE, checked_label_map
 
 #: Okabe and Ito's eight colours (2008), told apart with any common colour vision; class k has colour k.
@@ -86,6 +87,7 @@ def show(figure: Figure, alt: str) -> None:
         warnings.warn(fault, stacklevel=2)
     png, width = rendered(figure)
     display({"text/html": html_image(png, alt, width), "text/plain": alt}, raw=True)
+    give_back()  # of the figure, and of what has been computed for it
 
 
 def rendered(figure: Figure, scale: float = 2, tight: bool = True) -> tuple[bytes, int]:
