@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..datasets.solar_cells import available
 from ..datasets.voc import CLASSES, VOC, shrunk
 from ..evidence.gap import cam
 from ..labels.boxes import clip_boxes
@@ -50,7 +51,13 @@ from ..learning.scribbles import (
     spread_labels,
 )
 from ..learning.seed_expand import LOSSES, find_seeds, grid_colours, sec_supervision
-from ..learning.self_transfer import SelfTransfer, class_maps, moving_alpha, train_localiser
+from ..learning.self_transfer import (
+    SelfTransfer,
+    WholeLocaliser,
+    class_maps,
+    moving_alpha,
+    train_localiser,
+)
 from ..learning.training import Loss, train
 from ..metrics import label_quality, pointing_game
 from ..models import load_classifier
@@ -63,8 +70,9 @@ from ..pixels.objectness import (
     centre_prior,
     class_evidence,
     rank,
+    together,
 )
-from . import _results, clips
+from . import _results, clips, solar
 
 #: Longer side of the label maps in pixels, and of the pictures as the network sees them.
 SIDE, SEEN = 160, 384
@@ -95,6 +103,7 @@ SETTINGS: dict[str, Any] = {
     "scribbles": {"regulariser": REGULARISER, "more": MORE},
     "sec": {"maps": SEED_MAPS, "seeds": SEEDS, "losses": SEC},
     "boxes": {"head": BOX_MASKS, "grabcut": GRABCUT},
+    "solar": solar.SETTINGS,
 }
 
 
@@ -210,7 +219,7 @@ def parts(bench: Students) -> dict[str, Callable[[], Iterator[dict[str, Any]]]]:
         "pointing": lambda: _pointing_rows(bench.learn, bench.judge, bench.seed),
         "sec": bench.sec_rows,
         "boxes": lambda: _box_rows(bench.learn, bench.judge, bench.seed),
-    }
+    } | ({"solar": lambda: solar.rows(solar.cells(), bench.seed)} if available() else {})
 
 
 class Students:
@@ -333,7 +342,7 @@ def cue_rows(pictures: Pictures, count: int = CUES) -> list[dict[str, Any]]:
         cues = {
             "centre": centre,
             "border contrast": border,
-            "border contrast and centre": rank(border) + rank(centre),
+            "border contrast and centre": together(border, centre),
             "CAM of the 20 best classes": class_evidence(seen.maps[0].numpy(), seen.logits[0].numpy()),
         }
         mask = pictures.masks[k]
@@ -368,7 +377,7 @@ def _pointing_rows(learn: Pictures, judge: Pictures, seed: int) -> Iterator[dict
         yield row | {"cpu": spent, "max_better_by": apart.mean(), "standard_error": error}
 
 
-def pointed(module: SelfTransfer, judge: Pictures) -> NDArray[np.bool_]:
+def pointed(module: SelfTransfer | WholeLocaliser, judge: Pictures) -> NDArray[np.bool_]:
     """Whether the highest point of each picture's and class's map lies on the class.
 
     Args:
@@ -453,6 +462,7 @@ TABLES: dict[str, dict[str, str]] = {
     "pointing": {"hits": "at the class", "max_better_by": "max better by", "standard_error": "±"},
     "boxes": {"at_0.5": "IoU at .5", "at_0.75": "at .75", "iou": "mean IoU"},
     "cues": {"ap": "average precision"},
+    "solar": {"hits": "peak at a mark", "chance": "a blind map's", "auc": "defective before fine"},
 }
 
 

@@ -9,6 +9,7 @@ holds images of several sizes: True on an image's own cells; None means everywhe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -121,6 +122,31 @@ def objectness_loss(logits: Tensor, objectness: Tensor, inside: Tensor | None = 
     return loss.mean() if inside is None else loss[inside].mean()
 
 
+def candidates_loss(logits: Tensor, present: Tensor, inside: Tensor | None = None) -> Tensor:
+    """Every cell is of some class of the image label: ``-mean log(sum of the classes present)``.
+
+    What an image label says about each single cell, and it is never wrong: learning from sets of candidates
+    (Jin and Ghahramani, "Learning with multiple labels", NIPS 2002).
+
+    Args:
+        logits: ``(B, K, h, w)``.
+        present: bool ``(B, K)``, background included.
+        inside: bool ``(B, h, w)`` or None.
+
+    Returns:
+        A scalar, the mean over the cells.
+
+    Example:
+        >>> present = torch.tensor([[True, True, False, False]])  # two classes of four
+        >>> round(candidates_loss(torch.zeros(1, 4, 1, 1), present).exp().item(), 4)
+        2.0
+    """
+    check_present(logits, present)
+    allowed = logits.masked_fill(~present[:, :, None, None], -torch.inf)
+    loss = logits.logsumexp(1) - allowed.logsumexp(1)
+    return loss.mean() if inside is None else loss[inside].mean()
+
+
 # ---------------------------------------------------------------------------- what `training.train` minimises
 
 
@@ -178,7 +204,7 @@ def self_training(beliefs: Tensor) -> Loss:
     """The loss of a second round: agree with what the first student believes, and with every label there is.
 
     Args:
-        beliefs: ``(N, K, h, w)``, from `belief_within`.
+        beliefs: ``(N, K, h, w)``, from `belief_within` or `sure_alone`.
     """
 
     def loss(module: nn.Module, batch: Batch, targets: Tensor) -> Tensor:
@@ -189,11 +215,11 @@ def self_training(beliefs: Tensor) -> Loss:
 
 
 @torch.no_grad()
-def belief_within(module: nn.Module, features: Features, present: Tensor) -> Tensor:
+def belief_within(module: nn.Module | Sequence[nn.Module], features: Features, present: Tensor) -> Tensor:
     """A student's probabilities on the grid, none of them for classes that the image label rules out.
 
     Args:
-        module: of the student.
+        module: of the student, or of several: the mean of what they believe.
         features: of the images.
         present: bool ``(N, K)``.
 
@@ -201,10 +227,33 @@ def belief_within(module: nn.Module, features: Features, present: Tensor) -> Ten
         Float16 ``(N, K, h, w)``; 0 beyond an image's own cells.
     """
     beliefs = torch.zeros(*present.shape, *features.cells.max(0).tolist(), dtype=torch.float16)
+    modules = [module] if isinstance(module, nn.Module) else list(module)
     for k, (place, (height, width)) in enumerate(zip(beliefs, features.cells.tolist(), strict=True)):
-        logits = module(features.batch([k]))[0].masked_fill(~present[k, :, None, None], -torch.inf)
-        place[:, :height, :width] = logits.softmax(0)
+        x, absent = features.batch([k]), ~present[k, :, None, None]
+        each = [one(x)[0].masked_fill(absent, -torch.inf).softmax(0) for one in modules]
+        place[:, :height, :width] = torch.stack(each).mean(0)
     return beliefs
+
+
+def sure_alone(beliefs: Tensor, least: float) -> Tensor:
+    """Beliefs made labels: the likeliest class where it has more than `least`, elsewhere nothing.
+
+    Args:
+        beliefs: ``(N, K, h, w)``, from `belief_within`.
+        least: 0..1.
+
+    Returns:
+        Of the same type: 1 for that class, 0 for the others; all 0 where nobody is sure, and there
+        `self_training` asks for nothing.
+
+    Example:
+        >>> beliefs = torch.tensor([[[[0.9, 0.6]], [[0.1, 0.4]]]])  # two cells, two classes
+        >>> sure_alone(beliefs, 0.8)[0, :, 0].tolist()
+        [[1.0, 0.0], [0.0, 0.0]]
+    """
+    number("least", least, 0, 1)
+    highest, classes = beliefs.max(1, keepdim=True)
+    return torch.zeros_like(beliefs).scatter_(1, classes, (highest > least).to(beliefs.dtype))
 
 
 # ------------------------------------------------------------------------------------------- simulated clicks

@@ -27,7 +27,7 @@ from ..kit.images import checked_image
 from ..labels.boxes import checked_boxes
 from ..labels.costs import COSTS
 from ..labels.label_map import BACKGROUND, IGNORE, checked_label_map
-from .points import labelled_cells_loss, object_regions
+from .points import candidates_loss, labelled_cells_loss, object_regions
 from .training import Batch, Loss, cross_entropy
 
 
@@ -150,7 +150,11 @@ def feature_kernel(
 
 
 def scribble_supervision(
-    regulariser: Callable[[Tensor, Kernel, Tensor], Tensor] | None = crf_loss, weight: float = 0.3
+    regulariser: Callable[[Tensor, Kernel, Tensor], Tensor] | None = crf_loss,
+    weight: float = 0.3,
+    *,
+    present: Tensor | None = None,
+    present_weight: float = 1.0,
 ) -> Loss:
     """Partial cross-entropy and a regulariser, for ``train(features, labels, classes, loss=...)``.
 
@@ -158,14 +162,23 @@ def scribble_supervision(
         regulariser: `crf_loss`, `normalised_cut_loss`, or None for the cross-entropy alone; its kernel is
             `feature_kernel` of the cells that a step looks at.
         weight: of the regulariser.
+        present: bool ``(N, K)``, the image label of each training image, background included: no cell is of
+            another class (`points.candidates_loss`). None leaves that out.
+        present_weight: of that.
     """
 
     def loss(module: nn.Module, batch: Batch, targets: Tensor) -> Tensor:
         value = labelled_cells_loss(module, batch, targets)
-        if regulariser is None:
+        if regulariser is None and present is None:
             return value
         x, inside = batch.thinned(batch.inside)
-        return value + weight * regulariser(module(x), feature_kernel(x, inside), inside)
+        logits = module(x)
+        if regulariser is not None:
+            value = value + weight * regulariser(logits, feature_kernel(x, inside), inside)
+        if present is not None:
+            labels = present[batch.pictures].to(batch.device)
+            value = value + present_weight * candidates_loss(logits, labels, inside)
+        return value
 
     return loss
 

@@ -11,7 +11,7 @@ cells.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -227,6 +227,7 @@ def sec_supervision(
     decay: float = DECAY,
     background_decay: float = BACKGROUND_DECAY,
     constrain_weight: float = 1.0,
+    crf: Mapping[str, float] | None = None,
 ) -> Loss:
     """The sum of SEC's losses, for ``train(features, labels, classes, loss=...)``; labels are not looked at.
 
@@ -239,6 +240,7 @@ def sec_supervision(
         decay: as in `expand_loss`.
         background_decay: as in `expand_loss`.
         constrain_weight: how much the third loss counts, at least 0; 1 in the paper, as the others.
+        crf: weights and widths of its CRF that differ from `crf_kernel`'s.
     """
     number("constrain_weight", constrain_weight, 0)
     if not losses:
@@ -257,7 +259,7 @@ def sec_supervision(
             options = {"decay": decay, "background_decay": background_decay}
             value = value + expand_loss(logits, labels, inside, **options)
         if "constrain" in losses:
-            belief = crf_belief(logits, crf_kernel(rgb.float(), inside), labels)
+            belief = crf_belief(logits, crf_kernel(rgb.float(), inside, **(crf or {})), labels)
             value = value + constrain_weight * constrain_loss(logits, belief, inside)
         return value
 

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from ..kit.checks import number, whole
 from ..kit.devices import pick_device
 from .features import Features
+from .networks import make_network
 from .seed_expand import global_weighted_rank_pool
 from .training import Batch, Settings, Training
 
@@ -44,6 +45,24 @@ class SelfTransfer(nn.Module):
         """Maps, and scores of the mean over an image's own cells (bool ``(B, h, w)``)."""
         x = self.trunk(x)
         return self.localiser(x), self.classifier(global_weighted_rank_pool(x, 1, inside))
+
+
+class WholeLocaliser(nn.Module):
+    """A localiser with the network below it, which learns as well: float images -> maps and scores.
+
+    Args:
+        backbone: images ``(B, 3, H, W)`` -> features ``(B, C, h, w)``.
+        head: features -> maps and scores.
+    """
+
+    def __init__(self, backbone: nn.Module, head: SelfTransfer):
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, images: Tensor, inside: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Maps, and scores of the mean over an image's own cells (bool ``(B, h, w)``)."""
+        return self.head(self.backbone(images), inside)
 
 
 def transfer_loss(scores: Tensor, pooled: Tensor, present: Tensor, alpha: float) -> Tensor:
@@ -98,11 +117,12 @@ def train_localiser(
     alpha: Callable[[float], float] = alone,
     trunk: int = 0,
     warm_up: float = 0.3,
+    finetune: bool = False,
     seed: int = 0,
     device: str | torch.device | None = None,
     **settings: float,
-) -> SelfTransfer:
-    """Maps of the classes on frozen features, from image labels.
+) -> SelfTransfer | WholeLocaliser:
+    """Maps of the classes from image labels, on frozen features or with the network that makes them.
 
     Args:
         features: of the training images.
@@ -112,9 +132,12 @@ def train_localiser(
         trunk: width of the layer that both learn, 0 for none.
         warm_up: share of the training for which the pool is the mean before it becomes what `decay` says. The
             maximum hears of one cell an image: if that is a wrong one at first, it may never look elsewhere.
+        finetune: the network learns too, at a tenth of the rate, as in the papers: hundreds of times the
+            work of a localiser alone, so for a GPU or for few and small images.
         seed: of weights and order.
         device: where; None lets `pick_device` choose.
-        **settings: of `training.Settings`, over 20 epochs, lr 3e-3, weight_decay .1, batch 16, stride 2.
+        **settings: of `training.Settings`, over 20 epochs, lr 3e-3, weight_decay .1, batch 16, stride 2 (1
+            with `finetune`).
 
     Raises:
         ValueError: present is not one row an image, or numbers out of range.
@@ -123,11 +146,17 @@ def train_localiser(
     number("warm_up", warm_up, 0, 1)
     if present.ndim != 2 or len(present) != len(features) or present.dtype != torch.bool:
         raise ValueError(f"present must be bool ({len(features)}, K), got {present.dtype} {present.shape}")
-    usual = {"epochs": 20, "lr": 3e-3, "weight_decay": 0.1, "batch": 16, "stride": 2}
+    usual = {"epochs": 20, "lr": 3e-3, "weight_decay": 0.1, "batch": 16, "stride": 1 if finetune else 2}
     where = pick_device(device)
+    module: SelfTransfer | WholeLocaliser
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(whole("seed", seed))
-        module = SelfTransfer(features.values.shape[1], present.shape[1], whole("trunk", trunk)).to(where)
+        module = SelfTransfer(features.matrix.shape[1], present.shape[1], whole("trunk", trunk))
+    if finetune:
+        reduction = (features.mean, features.matrix)
+        network = make_network("efficientnet_lite0", present.shape[1], reduction=reduction)
+        module = WholeLocaliser(network.backbone, module)
+    source = features.pictures if finetune else features
 
     def loss(module: nn.Module, batch: Batch, labels: Tensor) -> Tensor:
         x, inside = batch.thinned(batch.inside)
@@ -135,25 +164,28 @@ def train_localiser(
         pooled = global_weighted_rank_pool(maps, 1.0 if batch.done < warm_up else decay, inside)
         return transfer_loss(scores, pooled, labels.flatten(1), alpha(batch.done))
 
-    options = Settings(**(usual | settings))  # ty: ignore[invalid-argument-type]
+    options = Settings(**(usual | settings), finetune=finetune)  # ty: ignore[invalid-argument-type]
     targets = present[:, :, None, None]  # one number a class, in the shape of a grid
-    Training(module, features, targets, loss, options, seed, where, None, "", False).run()
+    Training(module.to(where), source, targets, loss, options, seed, where, None, "", False).run()
     return module.eval()
 
 
 @torch.no_grad()
 def class_maps(
-    module: SelfTransfer, features: Features, sizes: Sequence[Sequence[int]] | None = None
+    module: SelfTransfer | WholeLocaliser,
+    features: Features,
+    sizes: Sequence[Sequence[int]] | None = None,
 ) -> Iterator[Tensor]:
     """The localiser's maps of each image, ``(K, h, w)``, one image after the other.
 
     Args:
         module: from `train_localiser`.
-        features: of the images.
+        features: of the images; a whole network looks at the images themselves.
         sizes: height and width of the maps, one a picture; None: the cells of the features.
     """
     device = next(module.parameters()).device
+    source = features.pictures if isinstance(module, WholeLocaliser) else features
     for k in range(len(features)):
-        maps = module(features.batch([k]).to(device))[0].cpu()
+        maps = module(source.batch([k]).to(device))[0].cpu()
         size = maps.shape[-2:] if sizes is None else tuple(map(int, sizes[k]))
         yield F.interpolate(maps, size, mode="bilinear", align_corners=False)[0]

@@ -134,6 +134,19 @@ def rank(cue: ArrayLike) -> NDArray[np.float32]:
     return (places[value].reshape(cue.shape) / max(cue.size - 1, 1)).astype(np.float32)
 
 
+def together(*cues: ArrayLike) -> NDArray[np.float32]:
+    """Several cues as one: the rank of the sum of their ranks.
+
+    Args:
+        cues: ``(h, w)`` each.
+
+    Example:
+        >>> together([[3.0, 1.0, 2.0]], [[0.0, 0.0, 9.0]]).tolist()
+        [[0.5, 0.0, 1.0]]
+    """
+    return rank(np.sum([rank(cue) for cue in cues], 0))
+
+
 def as_probability(cue: ArrayLike, background: float = 0.7, sharpness: float = 8.0) -> NDArray[np.float32]:
     """A cue as the probability of an object: ``sigmoid(sharpness (rank - background))``.
 

@@ -11,6 +11,7 @@ from lecturekit.learning.points import (
     point_supervision,
     self_training,
     simulate_clicks,
+    sure_alone,
 )
 from lecturekit.learning.scribbles import normalised_cut_loss, scribble_supervision, simulate_scribbles
 from lecturekit.learning.seed_expand import grid_colours, sec_supervision
@@ -55,6 +56,38 @@ def test_clicks_objectness_and_a_second_round_teach_a_student(one_thread):
     assert torch.allclose(beliefs.float().sum(1), torch.ones(len(masks), 4, 8), atol=1e-2)
     again = train(seen, labels, 3, loss=self_training(beliefs), stride=2, **SETTINGS)
     assert label_quality(again.labels(seen), masks, 3).mean_iou > 0.9
+
+
+def test_the_belief_of_several_is_their_mean():
+    """Each within the image label first: a class that is absent takes nothing away from the others."""
+    seen, _, present = _halves(3)
+    rng = torch.Generator().manual_seed(0)
+    layers = [torch.nn.Conv2d(4, 3, 1) for _ in range(2)]
+    for layer in layers:
+        torch.nn.init.normal_(layer.weight, generator=rng)
+    both = belief_within(layers, seen, present)
+    for k in range(3):
+        wanted = torch.zeros(3, 4, 8)
+        for layer in layers:
+            wanted[present[k]] += layer(seen.batch([k]))[0, present[k]].softmax(0) / 2
+        assert torch.allclose(both[k].float(), wanted, atol=1e-3)
+    assert torch.equal(belief_within(layers[:1], seen, present), belief_within(layers[0], seen, present))
+
+
+def test_where_nobody_is_sure_nothing_is_asked_for():
+    beliefs = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(1)).softmax(1)
+    sure = sure_alone(beliefs, 0.4)
+    for cell, of in zip(
+        sure.movedim(1, -1).reshape(-1, 3), beliefs.movedim(1, -1).reshape(-1, 3), strict=True
+    ):
+        wanted = torch.zeros(3)
+        if of.max() > 0.4:
+            wanted[of.argmax()] = 1
+        assert torch.equal(cell, wanted)
+    assert not sure_alone(beliefs, 1.0).any()
+    assert torch.equal(sure_alone(beliefs, 0.0).sum(1), torch.ones(2, 4, 5))
+    with pytest.raises(ValueError, match="least"):
+        sure_alone(beliefs, 1.5)
 
 
 def test_scribbles_teach_a_student(one_thread):
@@ -106,3 +139,17 @@ def test_the_third_loss_of_sec_counts_as_much_as_is_asked():
     assert value(["seed", "constrain"], 3) == pytest.approx(both + 2 * third)
     with pytest.raises(ValueError, match="constrain_weight must"):
         value(["constrain"], -1)
+
+
+def test_image_labels_rule_classes_out_beside_scribbles(one_thread):
+    """Class 2 is never drawn on, so strokes alone take it for class 1; the image label says that it is not."""
+    seen, masks, present = _halves()
+    boxes = [([[32, 0, 64, 32]], [1]) if m.max() == 1 else (np.zeros((0, 4)), []) for m in masks]
+    labels = [simulate_scribbles(m, *one) for m, one in zip(masks, boxes, strict=True)]
+    absent = {}
+    for weight in (0.0, 1.0):
+        loss = scribble_supervision(None, present=present, present_weight=weight)
+        student = train(seen, labels, 3, loss=loss, stride=2, **SETTINGS)
+        beliefs = zip(student.probabilities(seen), present.numpy(), strict=True)
+        absent[weight] = np.mean([maps[~there].sum(0).mean() for maps, there in beliefs])
+    assert absent[1.0] < 0.5 * absent[0.0]

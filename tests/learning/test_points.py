@@ -8,6 +8,7 @@ import torch
 
 from lecturekit.datasets import scenes
 from lecturekit.learning.points import (
+    candidates_loss,
     image_level_loss,
     objectness_loss,
     on_grid,
@@ -113,3 +114,23 @@ def test_pixels_fall_into_the_cells_that_hold_them():
     spots = np.array([[x, y] for y in range(12) for x in range(18)])
     cells = on_grid(spots, (12, 18), (4, 6))
     assert (cells == np.stack([spots[:, 1] // 3, spots[:, 0] // 3], 1)).all()
+
+
+def test_every_cell_is_of_a_class_of_the_image_label():
+    """Written out cell by cell; and certain answers cost nothing where they are allowed."""
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 4, 3, 5, generator=rng)
+    present = torch.tensor([[True, False, True, False], [True, True, True, True]])
+    inside = torch.rand(2, 3, 5, generator=rng) > 0.4
+    wanted = []
+    for b, y, x in inside.nonzero().tolist():
+        p = logits[b, :, y, x].softmax(0)
+        wanted.append(-p[present[b]].sum().log())
+    found = candidates_loss(logits, present, inside)
+    assert torch.allclose(found, torch.stack(wanted).mean(), atol=1e-6)
+    sure = torch.full((1, 4, 1, 1), -50.0)
+    sure[0, 2] = 50
+    assert candidates_loss(sure, present[:1]).item() == pytest.approx(0, abs=1e-6)
+    assert candidates_loss(logits[1:], present[1:]).item() == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ValueError, match="present must be bool"):
+        candidates_loss(logits, present.float())

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lecturekit.learning.features import Features, Pictures
+from lecturekit.learning.features import Features, Pictures, features
 from lecturekit.learning.self_transfer import (
     SelfTransfer,
+    WholeLocaliser,
     class_maps,
     moving_alpha,
     train_localiser,
@@ -43,7 +44,7 @@ def test_without_a_trunk_nothing_is_shared():
     assert shared.trunk[0].weight.grad.abs().sum() > 0
 
 
-def _features(count: int = 32):
+def _grids(count: int = 32):
     """Grids of 6 x 8 cells: class c lies where channel c is high, in a place of its own in each image."""
     rng = np.random.default_rng(0)
     values = 0.3 * rng.normal(size=(count, 4, 6, 8))
@@ -63,12 +64,10 @@ def _features(count: int = 32):
 
 @pytest.mark.parametrize("options", [{}, {"decay": 1.0}, {"trunk": 8, "alpha": moving_alpha}])
 def test_maps_point_at_the_class(options, one_thread):
-    features, present, places = _features()
-    module = train_localiser(
-        features, present, epochs=30, lr=0.03, batch=4, stride=1, device="cpu", **options
-    )
+    seen, present, places = _grids()
+    module = train_localiser(seen, present, epochs=30, lr=0.03, batch=4, stride=1, device="cpu", **options)
     hits = []
-    for maps, some in zip(class_maps(module, features), places, strict=True):
+    for maps, some in zip(class_maps(module, seen), places, strict=True):
         for c, row, column in some:
             y, x = divmod(int(maps[c].argmax()), 8)
             hits.append(row <= y < row + 2 and column <= x < column + 2)
@@ -76,24 +75,47 @@ def test_maps_point_at_the_class(options, one_thread):
 
 
 def test_the_same_seed_gives_the_same_localiser(one_thread):
-    features, present, _ = _features(6)
-    a, b = (train_localiser(features, present, epochs=1, seed=3, device="cpu") for _ in range(2))
+    seen, present, _ = _grids(6)
+    a, b = (train_localiser(seen, present, epochs=1, seed=3, device="cpu") for _ in range(2))
     assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
 
 
 def test_image_labels_of_another_kind_are_refused():
-    features, present, _ = _features(4)
+    seen, present, _ = _grids(4)
     with pytest.raises(ValueError, match="present must be bool"):
-        train_localiser(features, present.float())
+        train_localiser(seen, present.float())
 
 
 def test_maps_come_at_the_size_asked_for():
     """A map that rises evenly from column to column still does between them."""
-    features, _, _ = _features(1)
-    features.values[:] = np.arange(8)
+    seen, _, _ = _grids(1)
+    seen.values[:] = np.arange(8)
     module = SelfTransfer(4, 3, 0)
-    (own,), (wide,) = class_maps(module, features), class_maps(module, features, [(6, 16)])
+    (own,), (wide,) = class_maps(module, seen), class_maps(module, seen, [(6, 16)])
     assert (own.shape, wide.shape) == ((3, 6, 8), (3, 6, 16))
     step = (own[:, :, 1] - own[:, :, 0])[:, :, None]
     wanted = own[:, :, :1] + step * (0.5 * torch.arange(1, 15) - 0.25)
     torch.testing.assert_close(wide[:, :, 1:-1], wanted)
+
+
+def test_the_whole_network_learns_where_it_is_asked_to(one_thread):
+    """The localiser's own features: before any step its maps are those of the frozen ones, then all moves."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (32, 40, 3), dtype=np.uint8) for _ in range(4)]
+    seen = features(images, side=40, channels=8, device="cpu", cache=False)
+    present = torch.tensor([[True, k % 2 == 0, k % 2 == 1] for k in range(4)])
+    options = {"trunk": 4, "alpha": moving_alpha, "finetune": True, "epochs": 1, "device": "cpu"}
+    still = train_localiser(seen, present, lr=1e-12, weight_decay=0, **options)
+    fresh = train_localiser(seen, present, **options)
+    assert isinstance(still, WholeLocaliser)
+    frozen = list(class_maps(still.head, seen))
+    for whole, head in zip(class_maps(still, seen), frozen, strict=True):
+        torch.testing.assert_close(whole, head, atol=0.02, rtol=0.02)  # features are kept in 16 bits
+    moved = [not torch.equal(p, q) for p, q in zip(fresh.parameters(), still.parameters(), strict=True)]
+    assert all(moved)
+
+
+def test_a_whole_network_takes_every_cell():
+    seen, present, _ = _grids(4)
+    with pytest.raises(ValueError, match="stride must be 1"):
+        train_localiser(seen, present, finetune=True, stride=2)
