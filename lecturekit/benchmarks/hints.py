@@ -6,8 +6,6 @@ the first three quarters, measured on the last), the validation list is looked a
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..datasets.solar_cells import available
-from ..datasets.voc import CLASSES, VOC, shrunk
+from ..datasets.voc import CLASSES
 from ..evidence.gap import cam
 from ..labels.boxes import clip_boxes
 from ..labels.costs import COSTS
@@ -34,7 +32,6 @@ from ..learning.box_masks import (
     predict_masks,
     train_box_masks,
 )
-from ..learning.features import Features, classifier_features, features
 from ..learning.features import Pictures as Frames
 from ..learning.points import (
     belief_within,
@@ -42,6 +39,7 @@ from ..learning.points import (
     point_supervision,
     self_training,
     simulate_clicks,
+    sure_alone,
 )
 from ..learning.scribbles import (
     crf_loss,
@@ -69,19 +67,19 @@ from ..pixels.objectness import (
     border_contrast,
     centre_prior,
     class_evidence,
-    rank,
     together,
 )
 from . import _results, clips, solar
+from .photographs import SEEN, SIDE, Pictures, on_grid, pictures
 
-#: Longer side of the label maps in pixels, and of the pictures as the network sees them.
-SIDE, SEEN = 160, 384
 #: How every student is trained.
 STUDENT: dict[str, Any] = {"head": "two_layer", "epochs": 24, "lr": 2e-3, "batch": 8, "stride": 4}
 #: Weight of the objectness loss, and of the regulariser of scribbles.
 OBJECTNESS, REGULARISER = 0.1, 0.3
 #: Strokes of the scribbles that are more than one an object and one on the background.
 MORE = {"strokes": 2, "background_strokes": 3}
+#: Their second round: so many students of the first agree on the labels of cells of which they are this sure.
+TEACHERS, SURE = 3, 0.8
 #: The localiser whose maps give the seeds of SEC: on the classifier's last features.
 SEED_MAPS: dict[str, Any] = {"decay": 0.9, "epochs": 30, "weight_decay": 1.0, "stride": 1}
 #: Seeds: share of a class's maximum, and of the background cue's ranks.
@@ -100,41 +98,11 @@ SETTINGS: dict[str, Any] = {
     "seen": SEEN,
     "cues": CUES,
     "points": {"objectness": OBJECTNESS},
-    "scribbles": {"regulariser": REGULARISER, "more": MORE},
+    "scribbles": {"regulariser": REGULARISER, "more": MORE, "teachers": TEACHERS, "sure": SURE},
     "sec": {"maps": SEED_MAPS, "seeds": SEEDS, "losses": SEC},
     "boxes": {"head": BOX_MASKS, "grabcut": GRABCUT},
     "solar": solar.SETTINGS,
 }
-
-
-@dataclasses.dataclass(eq=False)
-class Pictures:
-    """One list of a folder: features of the pictures' own pixels, labels at `SIDE`."""
-
-    features: Features
-    images: list[NDArray[np.uint8]]
-    masks: list[NDArray[np.uint8]]
-    boxes: list[NDArray]
-    classes: list[NDArray[np.int64]]
-    whole: Sequence[NDArray[np.uint8]] = ()  #: the images at their own size
-
-    @cached_property
-    def last(self) -> Features:
-        """The classifier's last features of the pictures' own pixels."""
-        return classifier_features(self.whole or self.images, side=SEEN, device="cpu")
-
-    @property
-    def present(self) -> Tensor:
-        """The image labels, bool ``(N, K)``, background in all of them."""
-        present = torch.zeros(len(self.masks), len(CLASSES), dtype=torch.bool)
-        for row, mask in zip(present, self.masks, strict=True):
-            row[torch.tensor([0, *(c for c in np.unique(mask).tolist() if c != 255)])] = True
-        return present
-
-    def grids(self) -> Iterator[NDArray[np.float32]]:
-        """The features of each picture on its own cells, ``(C, h, w)``."""
-        for k in range(len(self.masks)):
-            yield self.features.batch([k])[0].numpy()
 
 
 def run(data: str | Path, seeds: int = 3, quick: bool = False) -> str:
@@ -165,43 +133,6 @@ def run(data: str | Path, seeds: int = 3, quick: bool = False) -> str:
     if not quick:
         _results.save("hints", rows, settings)
     return table(rows)
-
-
-def pictures(
-    root: str | Path, counts: tuple[int | None, int | None] = (None, None)
-) -> tuple[Pictures, Pictures]:
-    """The two lists of a folder, train and val.
-
-    Args:
-        root: of the folder.
-        counts: how many pictures of each; None: all.
-    """
-    made: list[Pictures] = []
-    for split, count in zip(("train", "val"), counts, strict=True):
-        folder = VOC(root, split)
-        whole = [folder[k] for k in range(len(folder))[:count]]
-        small = [shrunk(picture, SIDE) for picture in whole]
-        like = made[0].features if made else None
-        grid = features([p.image for p in whole], side=SEEN, like=like, progress=True)
-        made.append(
-            Pictures(
-                at_size(grid, [p.image for p in small]),
-                [p.image for p in small],
-                [p.mask for p in small],
-                [p.boxes for p in small],
-                [p.classes for p in small],
-                [p.image for p in whole],
-            )
-        )
-    return made[0], made[1]
-
-
-def at_size(grid: Features, images: Sequence[NDArray[np.uint8]]) -> Features:
-    """The same features for labels at another size: `images` are the pictures at that size."""
-    small = copy.copy(grid.pictures)
-    small.images = list(images)
-    small.sizes = np.array([image.shape[:2] for image in images])
-    return dataclasses.replace(grid, pictures=small)
 
 
 # --------------------------------------------------------------------------------------------------- students
@@ -240,12 +171,16 @@ class Students:
         """Where objects are likely: contrast to the border, a map a training picture."""
         return [border_contrast(grid) for grid in self.learn.grids()]
 
+    def student_of(self, labels: list, loss: Loss | None = None, other: int = 0) -> Any:
+        """A trained student; with `other` one of another seed that no row has."""
+        seed = self.seed + 1000 * other
+        seen = self.learn.features
+        return train(seen, labels, len(CLASSES), seed=seed, loss=loss, device="cpu", **self.student)
+
     def taught(self, name: str, kind: str, labels: list, loss: Loss | None = None) -> tuple[dict, Any]:
         """A row, and the module of the student."""
         start = time.process_time()
-        made = train(
-            self.learn.features, labels, len(CLASSES), seed=self.seed, loss=loss, device="cpu", **self.student
-        )
+        made = self.student_of(labels, loss)
         spent = time.process_time() - start
         iou = label_quality(made.labels(self.judge.features), self.judge.masks, len(CLASSES)).mean_iou
         row = {"table": "students", "name": name, "label": kind, "seconds": self.cost[kind], "iou": iou}
@@ -278,7 +213,12 @@ class Students:
         loss = scribble_supervision(crf_loss, REGULARISER)
         strokes = self.strokes()
         yield self.taught("scribbles", "scribble", strokes, scribble_supervision(None))[0]
-        yield self.taught("scribbles + CRF loss", "scribble", strokes, loss)[0]
+        row, module = self.taught("scribbles + CRF loss", "scribble", strokes, loss)
+        yield row
+        teachers = [module, *(self.student_of(strokes, loss, other).module for other in range(1, TEACHERS))]
+        beliefs = sure_alone(belief_within(teachers, self.learn.features, self.present), SURE)
+        again = self_training(beliefs)
+        yield self.taught("scribbles + CRF loss, round 2", "scribble", strokes, again)[0]
         more = self.strokes(**MORE)
         yield self.taught("scribbles, more strokes, + CRF loss", "more scribbles", more, loss)[0]
         if self.seed == 0:
@@ -291,8 +231,8 @@ class Students:
         last = self.learn.last
         localiser = train_localiser(last, self.present, seed=self.seed, device="cpu", **SEED_MAPS)
         maps = class_maps(localiser, last, self.learn.features.cells.tolist())
-        each = zip(maps, self.present.numpy(), self.cues, strict=True)
-        found = [find_seeds(m.numpy(), p, rank(cue), **SEEDS) for m, p, cue in each]
+        each = zip(maps, self.present, self.cues, strict=True)
+        found = [sec_seeds(m, p, cue) for m, p, cue in each]
         seeds = on_grid(found, self.learn.features, 255)
         colours = grid_colours(self.learn.images, self.learn.features.cells)
         for left_out in (None, *LOSSES):
@@ -306,23 +246,21 @@ class Students:
                 yield self.taught(name, "image", self.empty, self_training(beliefs))[0]
 
 
+def sec_seeds(maps: Tensor, present: Tensor, border: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Seeds of one picture: background is where neither the border contrast nor any class's map is high.
+
+    Args:
+        maps: of the localiser, ``(K, h, w)``.
+        present: bool ``(K,)``.
+        border: contrast to the border, ``(h, w)``.
+    """
+    evidence = torch.cat([torch.zeros_like(maps[:1]), maps[1:][present[1:]]]).amax(0)
+    return find_seeds(maps.numpy(), present.numpy(), together(border, evidence.numpy()), **SEEDS)
+
+
 def _clicks(pictures: Pictures) -> list[NDArray[np.uint8]]:
     each = zip(pictures.masks, pictures.boxes, pictures.classes, strict=True)
     return [clicks_as_labels(simulate_clicks(m, b, c, rng=k), m.shape) for k, (m, b, c) in enumerate(each)]
-
-
-def on_grid(maps: Sequence[NDArray], grid: Features, fill: float = 0) -> Tensor:
-    """Maps ``(h, w)`` of each picture's own cells, in one tensor ``(N, h, w)``.
-
-    Args:
-        maps: one a picture.
-        grid: the pictures' features.
-        fill: beyond a picture's own cells.
-    """
-    full = np.full((len(maps), *grid.cells.max(0)), fill, maps[0].dtype)
-    for place, one in zip(full, maps, strict=True):
-        place[: one.shape[0], : one.shape[1]] = one
-    return torch.from_numpy(full)
 
 
 def cue_rows(pictures: Pictures, count: int = CUES) -> list[dict[str, Any]]:

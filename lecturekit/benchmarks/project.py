@@ -59,7 +59,8 @@ from ._hours import (
     task_pieces,
 )
 from .boxes import interval
-from .hints import OBJECTNESS, REGULARISER, SEEDS, Pictures, on_grid, pictures
+from .hints import OBJECTNESS, REGULARISER, SEEDS
+from .photographs import Pictures, on_grid, pictures
 
 #: What is measured of a student.
 MEASURED = ("iou", "background", "low", "high", "cpu", "objects")

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from lecturekit.benchmarks import _results, clips, hints
+from lecturekit.benchmarks import _results, clips, hints, photographs
 from lecturekit.learning.features import Features
 from lecturekit.learning.features import Pictures as Frames
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def _judge(count: int = 4) -> hints.Pictures:
+def _judge(count: int = 4) -> photographs.Pictures:
     """Grids in which channel 1 is high on a square of class 3."""
     values = np.zeros((count, 2, 4, 4), np.float16)
     values[:, 1, 1:3, 1:3] = 1
@@ -20,7 +20,7 @@ def _judge(count: int = 4) -> hints.Pictures:
     images = [np.zeros((32, 32, 3), np.uint8)] * count
     grid = Features(values, Frames(images, 32), np.zeros(2, "f4"), np.eye(2, dtype="f4"), "test")
     box, c = np.array([[4.0, 8.0, 24.0, 24.0]]), np.array([3])
-    return hints.Pictures(grid, images, [mask] * count, [box] * count, [c] * count)
+    return photographs.Pictures(grid, images, [mask] * count, [box] * count, [c] * count)
 
 
 def test_image_labels_come_from_the_masks():
@@ -52,7 +52,7 @@ def test_maps_are_asked_for_the_classes_that_are_there():
 
 def test_features_answer_at_the_size_of_other_labels():
     grid = _judge().features
-    small = hints.at_size(grid, [np.zeros((16, 12, 3), np.uint8)] * 4)
+    small = photographs.at_size(grid, [np.zeros((16, 12, 3), np.uint8)] * 4)
     assert small.pictures.sizes.tolist() == [[16, 12]] * 4
     assert (small.cells == grid.cells).all()
     assert grid.pictures.sizes.tolist() == [[32, 32]] * 4

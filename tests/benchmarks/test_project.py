@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lecturekit.benchmarks import project as bench
-from lecturekit.benchmarks.hints import Pictures
+from lecturekit.benchmarks.photographs import Pictures
 from lecturekit.kit.results import load
 from lecturekit.labs.project._curves import curves_of
 from lecturekit.learning.features import Features

@@ -142,7 +142,7 @@ def test_the_third_loss_of_sec_counts_as_much_as_is_asked():
 
 
 def test_image_labels_rule_classes_out_beside_scribbles(one_thread):
-    """Class 2 is never drawn on, so strokes alone take it for class 1; the image label says that it is not."""
+    """Class 2 is never drawn on: strokes alone take it for class 1, the image label says that it is not."""
     seen, masks, present = _halves()
     boxes = [([[32, 0, 64, 32]], [1]) if m.max() == 1 else (np.zeros((0, 4)), []) for m in masks]
     labels = [simulate_scribbles(m, *one) for m, one in zip(masks, boxes, strict=True)]
