@@ -7,6 +7,7 @@ merge by cell id: a cell that you did not touch follows the course, a cell that 
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -163,8 +164,8 @@ def merge(base: NotebookNode, mine: NotebookNode, new: NotebookNode, change: Cha
             change.new += cell.id not in kept
             cells.append(kept.get(cell.id, cell))
         elif cell.id in kept:  # else the reader deleted it
-            cells += _one_of(before[cell.id], kept[cell.id], cell, change)
-    wanted = {cell.id for cell in new.cells}
+            cells += _one_of(before[cell.id], kept, cell, change)
+    wanted = {cell.id for cell in (*new.cells, *cells)}
     for place, cell in enumerate(mine.cells):
         if cell.id in wanted:
             continue
@@ -177,8 +178,14 @@ def merge(base: NotebookNode, mine: NotebookNode, new: NotebookNode, change: Cha
     return merged
 
 
-def _one_of(base: NotebookNode, mine: NotebookNode, new: NotebookNode, change: Change) -> list[NotebookNode]:
-    """The cell that stays, or both where both sides changed it."""
+def _one_of(
+    base: NotebookNode, kept: dict[str, NotebookNode], new: NotebookNode, change: Change
+) -> list[NotebookNode]:
+    """The cell that stays, or both where both sides changed it.
+
+    The course's cell of an earlier update makes room for its next version, unless the reader wrote in it.
+    """
+    mine = kept[new.id]
     if new.source == base.source or new.source == mine.source:
         return [mine]
     if mine.source == base.source:
@@ -186,7 +193,8 @@ def _one_of(base: NotebookNode, mine: NotebookNode, new: NotebookNode, change: C
         return [new]
     change.yours.append(mine.id)
     beside = copy.deepcopy(new)
-    beside.id = f"{new.id[:56]}-new"
+    names = (f"{new.id[:56]}-new{number or ''}" for number in itertools.count())
+    beside.id = next(n for n in names if n not in kept or kept[n].source in (base.source, new.source))
     return [mine, beside]
 
 

@@ -147,6 +147,46 @@ def test_an_update_and_a_second_one(course):
     assert "you and the course" in str(change)
 
 
+def test_a_cell_that_both_change_again_and_again(course):
+    """The course's earlier version makes room for the next, an answer written into it does not."""
+    work = course / "work"
+    bring(work)
+
+    def edition(source):
+        write(course / "notebooks" / START, book(("a", source), ("b", "two"), ("c", "three")))
+        update(work)
+        nbformat.validate(read(work / START))
+        ids = [cell.id for cell in read(work / START).cells]
+        assert len(set(ids)) == len(ids)
+        return sources(read(work / START))
+
+    mine = read(work / START)
+    mine.cells[0].source = "my answer"
+    write(work / START, mine)
+    assert edition("ONE") == ["my answer", "ONE", "two", "three"]
+    assert edition("Uno") == ["my answer", "Uno", "two", "three"]
+    mine = read(work / START)
+    mine.cells[1].source = "my second answer"
+    write(work / START, mine)
+    assert edition("Eins") == ["my answer", "my second answer", "Eins", "two", "three"]
+    assert edition("Un") == ["my answer", "my second answer", "Un", "two", "three"]
+
+
+def test_an_update_that_was_broken_off_can_be_run_again(course):
+    work = course / "work"
+    bring(work)
+    mine = read(work / START)
+    mine.cells[0].source = "my answer"
+    write(work / START, mine)
+    old = (work / ".edition" / START).read_bytes()
+    write(course / "notebooks" / START, book(("a", "ONE"), ("b", "two"), ("c", "three")))
+    update(work)
+    merged = sources(read(work / START))
+    (work / ".edition" / START).write_bytes(old)  # as if the machine had stopped before the last line
+    update(work)
+    assert sources(read(work / START)) == merged
+
+
 def test_a_copy_that_cannot_be_read_stays_as_it_was(course):
     work = course / "work"
     bring(work)
