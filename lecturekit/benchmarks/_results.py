@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import learning, pixels
 from ..kit import cache, results
 from ..kit.results import FOLDER, INSTALLED
 from ..kit.storage import ROOT, data_dir, write_atomic
@@ -89,7 +88,8 @@ def part(
         about: everything that tells this part from others, as `cache.content_key` takes it.
         make: makes the rows.
     """
-    code = cache.source_key(learning.__path__[0], pixels.__path__[0])
+    package = Path(__file__).parents[1]
+    code = cache.source_key(package / "learning", package / "pixels")
     key = cache.content_key(about, code, torch.__version__)
     file = data_dir() / "benchmarks" / name / f"{key}.json"
     if not file.exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tqdm.auto import tqdm
 
-from ..labs import rung
+from ..labs import rung, rung_students
 
 
 def run(seeds: int = 3) -> str:
@@ -16,8 +16,8 @@ def run(seeds: int = 3) -> str:
     Returns:
         The ladder as a table in Markdown.
     """
-    students = {kind: rung.measure(kind, seeds) for kind in tqdm(rung.KINDS, unit="kind")}
-    rung.save(students, rung.lessons().objects)
+    students = {kind: rung_students.measure(kind, seeds) for kind in tqdm(rung.KINDS, unit="kind")}
+    rung.save(students, rung_students.lessons().objects)
     return table()
 
 

@@ -1,5 +1,4 @@
-"""What a notebook plays with and no other module needs."""
+"""What a notebook plays with and no other module needs.
 
-from . import interactive, ladder, levels, project, route, rung, simulated, stopwatch
-
-__all__ = ["interactive", "ladder", "levels", "project", "route", "rung", "simulated", "stopwatch"]
+Each module is loaded when it is imported by name: most notebooks need one or two of them.
+"""

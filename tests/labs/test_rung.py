@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 
 from lecturekit import plots
 from lecturekit.labels.costs import COSTS, naming_seconds, seconds_an_image
-from lecturekit.labs import rung, simulated, stopwatch
+from lecturekit.labs import rung, rung_students, simulated, stopwatch
 from lecturekit.labs.rung import KINDS, Rung
 
 
@@ -81,33 +81,35 @@ def test_own_prices_are_drawn_and_told():
 @pytest.fixture
 def few(monkeypatch):
     """Six scenes to learn from and three to judge."""
-    monkeypatch.setattr(rung, "TRAIN", 6)
-    monkeypatch.setattr(rung, "VAL", 3)
-    rung.lessons.cache_clear()
+    monkeypatch.setattr(rung_students, "TRAIN", 6)
+    monkeypatch.setattr(rung_students, "VAL", 3)
+    rung_students.lessons.cache_clear()
     yield
-    rung.lessons.cache_clear()
+    rung_students.lessons.cache_clear()
 
 
 def test_kinds_teach_the_same_student(few):
     for kind in ("click", "scribble", "click_loss", "scribble_loss", "image_loss", "filled"):
-        (value,) = rung.measure(kind, seeds=1)
+        (value,) = rung_students.measure(kind, seeds=1)
         assert 0 <= value <= 1
-    truth = list(rung.lessons().data.train_masks)
-    assert rung.judged(truth) == rung.measure("full", seeds=1)[0]  # one student, two ways to ask for it
+    truth = list(rung_students.lessons().data.train_masks)
+    assert (
+        rung_students.judged(truth) == rung_students.measure("full", seeds=1)[0]
+    )  # one student, two ways to ask for it
 
 
 def test_unknown_kinds_are_named():
     with pytest.raises(ValueError, match="kind must be one of"):
-        rung.measure("caption")
+        rung_students.measure("caption")
     with pytest.raises(ValueError, match="seeds"):
-        rung.measure("full", seeds=0)
+        rung_students.measure("full", seeds=0)
 
 
 @pytest.mark.slow
 def test_the_kept_ladder_is_what_is_measured():
     kept = {r.kind: r.students for r in rung.rungs()}
     for kind in ("full", "filled", "cam"):
-        assert np.allclose(rung.measure(kind), kept[kind], atol=0.02)
+        assert np.allclose(rung_students.measure(kind), kept[kind], atol=0.02)
 
 
 def test_saving_rounds_and_keeps(tmp_path, monkeypatch):
