@@ -19,12 +19,37 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Its examples need what Linux on ARM does not have.
 collect_ignore = [] if importlib.util.find_spec("higra") else ["lecturekit/pixels/proposals.py"]
 _DATA = pytest.StashKey[str]()
+#: Files of many seconds, the longest first. Begun first, so that at the end no process sits alone over one.
+LONGEST = (
+    "08_bootstrapping_with_tricks",
+    "test_site",
+    "09_clicks_scribbles_time",
+    "test_lab",
+    "04_saliency",
+    "test_offline",
+    "10_your_own_project",
+    "02_weak_supervision",
+    "05b_solar_cells",
+    "07_boxes_to_pixels",
+    "test_photo_page",
+    "06_grad_cam",
+    "03_gap_reordering",
+    "01_annotation_cost",
+    "05_class_activation_maps",
+    "00_start_here",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give each test process, and the kernels it starts, an empty data folder."""
     config.stash[_DATA] = os.environ["LECTUREKIT_DATA"] = tempfile.mkdtemp(prefix="lecturekit-test-")
     os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; the others stay in their order (xdist would begin with the most tests)."""
+    rank = {name: n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.hookimpl(wrapper=True)

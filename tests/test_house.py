@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,10 @@ def room(name: str) -> str:
     return name.split(".")[1] if "." in name else ""
 
 
-IMPORTS = {name: imported(path) for name, path in NAMES.items()}
+@cache
+def imports() -> dict[str, set[str]]:
+    """What each module imports; read when a test asks, not whenever tests are collected."""
+    return {name: imported(path) for name, path in NAMES.items()}
 
 
 def test_every_room_has_a_floor():
@@ -63,7 +67,7 @@ def test_every_room_has_a_floor():
 def test_no_import_leads_to_a_higher_floor():
     upwards = [
         f"{name} imports {other}"
-        for name, others in IMPORTS.items()
+        for name, others in imports().items()
         for other in others
         if room(name) in FLOOR and room(other) in FLOOR and FLOOR[room(other)] > FLOOR[room(name)]
     ]
@@ -88,14 +92,14 @@ def test_no_circle_among_modules():
     # a package's __init__ hands its modules on, so that `from . import module` beside it is no arrow back
     arrows = {
         name: {other for other in others if not name.startswith(f"{other}.")}
-        for name, others in IMPORTS.items()
+        for name, others in imports().items()
     }
     assert circles(arrows) == []
 
 
 def test_no_circle_among_rooms():
     arrows: dict[str, set[str]] = {}
-    for name, others in IMPORTS.items():
+    for name, others in imports().items():
         arrows.setdefault(room(name), set()).update(room(o) for o in others if room(o) != room(name))
     arrows.pop("", None)
     arrows.pop("__main__", None)
@@ -150,6 +154,13 @@ def test_docstrings_have_one_entry_an_argument(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     definitions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)]
     assert [n.name for n in definitions if JOINT.search(ast.get_docstring(n) or "")] == []
+
+
+def test_the_long_files_that_are_begun_first_are_there(request):
+    """Root conftest's list: a file that gets another name must not fall to the end unseen."""
+    (conftest,) = (p for p in request.config.pluginmanager.get_plugins() if hasattr(p, "LONGEST"))
+    there = {path.stem for folder in ("tests", "notebooks") for path in (ROOT / folder).rglob("*")}
+    assert set(conftest.LONGEST) <= there
 
 
 def test_each_test_process_computes_with_its_share_of_the_cores():

@@ -4,13 +4,13 @@ Elsewhere in the tests no such folder is named, and these cells only say how to 
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
 
+import matplotlib
 import pytest
 from support import ROOT, VOC
+
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("error::FutureWarning")]
 
 #: Cells of a notebook that the photographs' cell needs beside the first with code, and what it prints.
 CELLS = {
@@ -22,23 +22,17 @@ CELLS = {
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_cells_on_photographs(name, tmp_path):
+def test_cells_on_photographs(name, tmp_path, monkeypatch, capsys):
     if not VOC.is_dir():
         pytest.skip(f"photographs are needed, and there is no folder {VOC}")
     wanted, pattern = CELLS[name]
     cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text("utf-8"))["cells"]
     code = {cell["id"]: "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"}
-    first = next(iter(code))
-    script = "\n\n".join(
-        ["import matplotlib\nmatplotlib.use('agg')", code[first], *(code[k] for k in wanted)]
-    )
-    environment = {"LECTUREKIT_VOC": str(VOC), "LECTUREKIT_DATA": str(tmp_path)}
-    run = subprocess.run(
-        [sys.executable, "-W", "error::FutureWarning", "-c", script],
-        cwd=ROOT / "notebooks",
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    assert re.search(pattern, run.stdout), run.stdout
+    monkeypatch.chdir(ROOT / "notebooks")
+    monkeypatch.setenv("LECTUREKIT_VOC", str(VOC))
+    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
+    names = {"__name__": "__main__"}
+    with matplotlib.rc_context():
+        for cell in (next(iter(code)), *wanted):
+            exec(compile(code[cell], cell, "exec"), names)
+    assert re.search(pattern, printed := capsys.readouterr().out), printed

@@ -1,8 +1,8 @@
 """The benchmark of recipes on a small folder in VOC's layout, and what it says of its own table."""
 
+import made_voc
 import numpy as np
 import pytest
-from PIL import Image
 
 pytest.importorskip("higra", reason="higra has no wheels for this machine")
 
@@ -19,23 +19,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture
 def folder(tmp_path):
     """Four pictures of a disc of class 3, two of them held out."""
-    root = tmp_path / "voc"
-    for part in ("JPEGImages", "SegmentationClass", "Annotations", "ImageSets/Segmentation"):
-        (root / part).mkdir(parents=True)
-    random, (y, x) = np.random.default_rng(0), np.indices((40, 48))
-    for k in range(4):
-        mask = (y - 20) ** 2 + (x - 20 - k) ** 2 <= 150
-        image = np.where(mask[..., None], (40, 110, 160), (150, 100, 60)) + random.normal(0, 8, (40, 48, 3))
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(root / f"JPEGImages/{k}.jpg", quality=95)
-        Image.fromarray((mask * 3).astype(np.uint8)).save(root / f"SegmentationClass/{k}.png")
-        rows, columns = np.nonzero(mask)
-        corners = {"xmin": columns.min() + 1, "ymin": rows.min() + 1, "xmax": columns.max() + 1}
-        box = "".join(f"<{name}>{v}</{name}>" for name, v in (corners | {"ymax": rows.max() + 1}).items())
-        thing = f"<object><name>bird</name><bndbox>{box}</bndbox></object>"
-        (root / f"Annotations/{k}.xml").write_text(f"<annotation>{thing}</annotation>")
-    (root / "ImageSets/Segmentation/train.txt").write_text("0\n1\n")
-    (root / "ImageSets/Segmentation/val.txt").write_text("2\n3\n")
-    return root
+    y, x = np.indices((40, 48))
+    discs = {str(k): (y - 20) ** 2 + (x - 20 - k) ** 2 <= 150 for k in range(4)}
+    return made_voc.add_birds(made_voc.empty(tmp_path / "voc", train="01", val="23"), discs, 8)
 
 
 def test_photographs_keep_their_own_size(folder):

@@ -2,9 +2,9 @@
 
 import json
 
+import made_voc
 import numpy as np
 import pytest
-from PIL import Image
 
 pytest.importorskip("higra", reason="higra has no wheels for this machine")
 
@@ -19,29 +19,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Two pictures of a disc of class 3; in the second the box is all of the object."""
-    root = tmp_path_factory.mktemp("voc")
-    for part in ("JPEGImages", "SegmentationClass", "Annotations", "ImageSets/Segmentation"):
-        (root / part).mkdir(parents=True)
     y, x = np.indices((60, 80))
-    random = np.random.default_rng(0)
-    for name, mask in (
-        ("a", (y - 30) ** 2 + (x - 40) ** 2 <= 225),
-        ("b", (abs(y - 30) < 15) & (abs(x - 40) < 15)),
-    ):
-        image = np.where(mask[..., None], (40, 110, 160), (150, 100, 60)) + random.normal(0, 10, (60, 80, 3))
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(root / f"JPEGImages/{name}.jpg", quality=95)
-        Image.fromarray((mask * 3).astype(np.uint8)).save(root / f"SegmentationClass/{name}.png")
-        rows, columns = np.nonzero(mask)
-        corners = zip(
-            ("xmin", "ymin", "xmax", "ymax"),
-            (columns.min() + 1, rows.min() + 1, columns.max() + 1, rows.max() + 1),
-            strict=True,
-        )
-        box = "".join(f"<{k}>{v}</{k}>" for k, v in corners)
-        thing = f"<object><name>bird</name><bndbox>{box}</bndbox></object>"
-        (root / f"Annotations/{name}.xml").write_text(f"<annotation>{thing}</annotation>")
-    (root / "ImageSets/Segmentation/train.txt").write_text("a\nb\n")
-    return root
+    disc = (y - 30) ** 2 + (x - 40) ** 2 <= 225
+    square = (abs(y - 30) < 15) & (abs(x - 40) < 15)
+    root = made_voc.empty(tmp_path_factory.mktemp("voc"), train="ab")
+    return made_voc.add_birds(root, {"a": disc, "b": square}, 10)
 
 
 def test_table(folder, tmp_path, monkeypatch):

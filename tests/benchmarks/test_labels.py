@@ -1,7 +1,8 @@
 """What labels cost: a small folder, and the arithmetic of whole data sets."""
 
+import made_voc
+import numpy as np
 import pytest
-from PIL import Image
 
 from lecturekit.benchmarks import labels
 
@@ -11,15 +12,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture
 def folder(tmp_path):
     """Four pictures of VOC's usual size, lying or standing, and one of another."""
-    root = tmp_path / "voc"
-    for part in ("JPEGImages", "SegmentationClass", "Annotations", "ImageSets/Segmentation"):
-        (root / part).mkdir(parents=True)
-    for k, size in enumerate([(500, 375), (375, 500), (500, 300), (500, 375), (500, 375)]):
-        Image.new("RGB", size, (40 * k, 90, 120)).save(root / f"JPEGImages/{k}.jpg")
-        corners = "<xmin>50</xmin><ymin>60</ymin><xmax>200</xmax><ymax>250</ymax>"
-        thing = f"<object><name>bird</name><bndbox>{corners}</bndbox></object>"
-        (root / f"Annotations/{k}.xml").write_text(f"<annotation>{thing}</annotation>")
-    (root / "ImageSets/Segmentation/train.txt").write_text("0\n1\n2\n3\n4\n")
+    root = made_voc.empty(tmp_path / "voc", train=map(str, range(5)))
+    for k, size in enumerate([(375, 500), (500, 375), (300, 500), (375, 500), (375, 500)]):
+        image = np.full((*size, 3), (40 * k, 90, 120), np.uint8)
+        made_voc.add(root, str(k), image, [("bird", (49, 59, 200, 250))])
     return root
 
 

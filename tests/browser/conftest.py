@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
@@ -443,6 +444,23 @@ def open_notebook(lab: Lab, new_page) -> Callable[..., LabNotebook]:
         if isinstance(notebook, Path):
             shutil.copy(notebook, lab.folder)
         return LabNotebook(new_page(**page), lab, Path(notebook).name)
+
+    return show
+
+
+@pytest.fixture
+def open_cells(open_notebook, tmp_path) -> Callable[..., LabNotebook]:
+    """``open_cells("name", "import this", "print(1)")``: a new notebook of these cells, open in JupyterLab.
+
+    A cell may also be one of nbformat's, with outputs for example.
+    """
+
+    def show(name: str, *cells: str | nbformat.NotebookNode) -> LabNotebook:
+        made = [nbformat.v4.new_code_cell(c.strip()) if isinstance(c, str) else c for c in cells]
+        kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+        book = nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel})
+        nbformat.write(book, tmp_path / f"{name}.ipynb")
+        return open_notebook(tmp_path / f"{name}.ipynb")
 
     return show
 

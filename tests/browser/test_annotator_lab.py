@@ -1,6 +1,5 @@
 """The annotator in a real JupyterLab: what is drawn reaches the kernel exactly, and nothing ends it."""
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
@@ -29,16 +28,13 @@ WAIT = 'while not Path("KEY.go").exists():\n    time.sleep(0.05)'
 
 
 @pytest.fixture
-def drawing(open_notebook, lab, tmp_path):
+def drawing(open_cells, lab):
     """``drawing(key)``: a notebook with an annotator, a cell that prints its labels, and one that keeps the
     kernel busy until the file `drawing(key).go` is there."""
 
     def show(key):
-        cells = [source.strip().replace("KEY", key) for source in (MAKE, TELL, WAIT)]
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
-        book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
-        nbformat.write(book, tmp_path / f"{key}.ipynb")
-        return Drawing(open_notebook(tmp_path / f"{key}.ipynb"), lab, key)
+        cells = [source.replace("KEY", key) for source in (MAKE, TELL, WAIT)]
+        return Drawing(open_cells(key, *cells), lab, key)
 
     return show
 

@@ -10,7 +10,6 @@ from lecturekit.kit.images import encoded, html_image
 from lecturekit.kit.storage import ROOT
 from lecturekit.plots import colour_map
 
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
 ALT = 'A dark square & a "bright" one, side by side'
 CELL = f"""
 import numpy as np
@@ -24,12 +23,10 @@ SAVED = html_image(
 
 
 @pytest.mark.browser
-def test_alt_texts_arrive_in_jupyterlab_before_and_after_a_run(open_notebook, tmp_path):
+def test_alt_texts_arrive_in_jupyterlab_before_and_after_a_run(open_cells):
     saved = nbformat.v4.new_code_cell("pass", execution_count=1)
     saved.outputs = [nbformat.v4.new_output("display_data", data={"text/html": SAVED, "text/plain": "saved"})]
-    cells = [saved, nbformat.v4.new_code_cell(CELL)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), tmp_path / "figures.ipynb")
-    notebook = open_notebook(tmp_path / "figures.ipynb")
+    notebook = open_cells("figures", saved, CELL)
     found = notebook.page.locator(".jp-OutputArea-output img")
 
     def arrived(n):

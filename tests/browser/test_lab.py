@@ -1,6 +1,5 @@
 """The notebooks and the CAM explorer in a real JupyterLab, by mouse and keyboard."""
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
@@ -75,14 +74,10 @@ def test_notebook_runs_without_an_error(open_notebook, repainted, name):
 
 
 @pytest.fixture
-def small(open_notebook, tmp_path):
+def small(open_cells):
     """A notebook with a small explorer, a cell that changes it, and a cell that prints its state."""
-    cells = [SMALL, "explorer.class_index = 2\nexplorer.pixel = [64, 48]", "print(explorer.state)"]
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source.strip()) for source in cells])
-    book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
-    path = tmp_path / "small.ipynb"
-    nbformat.write(book, path)
-    return open_notebook(path)
+    changed = "explorer.class_index = 2\nexplorer.pixel = [64, 48]"
+    return open_cells("small", SMALL, changed, "print(explorer.state)")
 
 
 def test_browser_and_kernel_know_the_same(small, repainted):

@@ -1,6 +1,5 @@
 """The box lab in a real JupyterLab: drag, keys and slider reach the kernel, and a new picture comes back."""
 
-import nbformat
 import pytest
 
 pytestmark = pytest.mark.browser
@@ -19,18 +18,9 @@ lab
 """
 
 
-@pytest.fixture
-def live(open_notebook, tmp_path):
-    """A notebook with a small lab that is running."""
-    cells = [nbformat.v4.new_code_cell(source) for source in (CELL, "print(lab.box, lab.values)")]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "box_lab.ipynb")
-    notebook = open_notebook(tmp_path / "box_lab.ipynb")
-    notebook.run_all()
-    return notebook
-
-
-def test_gestures_reach_the_kernel_and_the_picture_follows(live):
+def test_gestures_reach_the_kernel_and_the_picture_follows(open_cells):
+    live = open_cells("box_lab", CELL, "print(lab.box, lab.values)")
+    live.run_all()
     page, before = live.page, live.sources()
     stage = live.show(".lk-lab .lk-stage")
     address = stage.locator("img").get_attribute("src")

@@ -1,6 +1,5 @@
 """The scribble lab in a real JupyterLab: a stroke by mouse is learned from, and the answer comes back."""
 
-import nbformat
 import pytest
 
 pytestmark = pytest.mark.browser
@@ -23,20 +22,9 @@ lab
 """
 
 
-@pytest.fixture
-def live(open_notebook, tmp_path):
-    """A notebook with a small lab that is running."""
-    cells = [
-        nbformat.v4.new_code_cell(source) for source in (CELL, "print(lab.said.value, len(lab.strokes))")
-    ]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "scribble_lab.ipynb")
-    notebook = open_notebook(tmp_path / "scribble_lab.ipynb")
-    notebook.run_all()
-    return notebook
-
-
-def test_a_stroke_by_mouse_changes_the_answer(live):
+def test_a_stroke_by_mouse_changes_the_answer(open_cells):
+    live = open_cells("scribble_lab", CELL, "print(lab.said.value, len(lab.strokes))")
+    live.run_all()
     page, before = live.page, live.sources()
     canvas = live.show(".lka-frame canvas.lka-top")
     page.wait_for_selector(".lka-frame [data-painted]")

@@ -1,6 +1,5 @@
 """Predict first and My course in a real JupyterLab: committed by mouse and by key, in both themes."""
 
-import nbformat
 import pytest
 
 pytestmark = pytest.mark.browser
@@ -22,12 +21,9 @@ curve""",
 
 
 @pytest.fixture
-def live(open_notebook, tmp_path):
+def live(open_cells):
     """A notebook with two questions and the panel; everything has run once without a guess."""
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(source.strip()) for source in CELLS]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "predict.ipynb")
-    notebook = open_notebook(tmp_path / "predict.ipynb")
+    notebook = open_cells("predict", *CELLS)
     notebook.run_all()
     assert notebook.errors() == []
     return notebook

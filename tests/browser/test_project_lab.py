@@ -2,7 +2,6 @@
 
 import re
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
@@ -34,12 +33,8 @@ print(page.stat().st_size > 10_000, 0 <= project.measure(mine).iou <= 1, network
 """
 
 
-def test_from_a_clean_folder_to_a_report_and_a_network(open_notebook, tmp_path):
-    cells = [nbformat.v4.new_code_cell(source.strip()) for source in (MAKE, TRAIN, CORRECT, REPORT)]
-    book = nbformat.v4.new_notebook(cells=cells)
-    book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
-    nbformat.write(book, tmp_path / "project.ipynb")
-    notebook = open_notebook(tmp_path / "project.ipynb")
+def test_from_a_clean_folder_to_a_report_and_a_network(open_cells):
+    notebook = open_cells("project", MAKE, TRAIN, CORRECT, REPORT)
     page, before = notebook.page, notebook.sources()
     notebook.run_cell(0)
     notebook.show(".lk-project-bar")

@@ -2,7 +2,6 @@
 
 import re
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
@@ -24,11 +23,8 @@ print("that is all")
 """
 
 
-def test_the_lab_leads_through_its_steps_and_times_them(open_notebook, tmp_path):
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s.strip()) for s in (MAKE, TELL)])
-    book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
-    nbformat.write(book, tmp_path / "stopwatch.ipynb")
-    notebook = open_notebook(tmp_path / "stopwatch.ipynb")
+def test_the_lab_leads_through_its_steps_and_times_them(open_cells):
+    notebook = open_cells("stopwatch", MAKE, TELL)
     notebook.run_all()
     page, cells = notebook.page, notebook.sources()
     bar = notebook.show(".lk-stopwatch")

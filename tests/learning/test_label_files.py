@@ -6,9 +6,9 @@ import subprocess
 import sys
 import time
 
+import made_voc
 import numpy as np
 import pytest
-from PIL import Image
 
 from lecturekit.datasets import scenes
 from lecturekit.datasets.voc import CLASSES, read_mask
@@ -20,10 +20,6 @@ from lecturekit.learning.recipes import first_labels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 COUNT = 6
-OBJECT = (
-    "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin>"
-    "<xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
-)
 
 
 @pytest.fixture(autouse=True)
@@ -37,20 +33,11 @@ def small_parts(tmp_path, monkeypatch):
 @pytest.fixture
 def voc(tmp_path):
     """Drawn scenes in VOC's layout."""
-    root = tmp_path / "voc"
-    for folder in ("JPEGImages", "SegmentationClass", "Annotations", "ImageSets/Segmentation"):
-        (root / folder).mkdir(parents=True)
+    root = made_voc.empty(tmp_path / "voc", train=[f"s{k}" for k in range(COUNT)])
     images, masks, boxes, classes = scenes.Scenes("train", COUNT, 0, size=48).arrays()
     for k in range(COUNT):
-        Image.fromarray(images[k]).save(root / "JPEGImages" / f"s{k}.jpg", quality=95)
-        Image.fromarray(masks[k]).save(root / "SegmentationClass" / f"s{k}.png")
-        things = [
-            OBJECT.format(CLASSES[c], x0 + 1, y0 + 1, x1, y1)
-            for (x0, y0, x1, y1), c in zip(boxes[k].astype(int), classes[k], strict=True)
-        ]
-        (root / "Annotations" / f"s{k}.xml").write_text(f"<annotation>{''.join(things)}</annotation>")
-    names = "\n".join(f"s{k}" for k in range(COUNT))
-    (root / "ImageSets" / "Segmentation" / "train.txt").write_text(names)
+        things = zip([CLASSES[c] for c in classes[k]], boxes[k], strict=True)
+        made_voc.add(root, f"s{k}", images[k], things, masks[k])
     return root
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import made_voc
 import numpy as np
 import pytest
 from support import VOC as PHOTOGRAPHS
@@ -28,13 +29,9 @@ def few_draws(monkeypatch):
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory):
     """A folder with the paper's lists, and no pictures: enough to plan with."""
-    root = tmp_path_factory.mktemp("voc")
-    for part in ("JPEGImages", "SegmentationClass", "Annotations", "ImageSets/Segmentation"):
-        (root / part).mkdir(parents=True)
-    for name, count in (("trainaug", PAPER_TRAIN), ("val", PAPER_VAL), ("train", 100)):
-        names = "\n".join(f"{name}_{k}" for k in range(count))
-        (root / "ImageSets" / "Segmentation" / f"{name}.txt").write_text(names)
-    return root
+    counts = {"trainaug": PAPER_TRAIN, "val": PAPER_VAL, "train": 100}
+    lists = {name: [f"{name}_{k}" for k in range(count)] for name, count in counts.items()}
+    return made_voc.empty(tmp_path_factory.mktemp("voc"), **lists)
 
 
 def answered(run, best=0.9):
@@ -140,14 +137,8 @@ def test_what_is_not_comparable_is_said_and_not_subtracted(paper, tmp_path, sett
 
 
 def test_a_folder_without_trainaug_is_learned_from_by_its_train_list(paper, tmp_path):
-    (tmp_path / "voc").mkdir()
-    for part in ("JPEGImages", "SegmentationClass", "Annotations"):
-        (tmp_path / "voc" / part).mkdir()
-    lists = tmp_path / "voc" / "ImageSets" / "Segmentation"
-    lists.mkdir(parents=True)
-    (lists / "train.txt").write_text("a")
-    (lists / "val.txt").write_text("b")
-    run = planned("simple-does-it", tmp_path / "voc", tmp_path, False, {})
+    voc = made_voc.empty(tmp_path / "voc", train="a", val="b")
+    run = planned("simple-does-it", voc, tmp_path, False, {})
     assert run.plan.splits == ("train", "val")
 
 
