@@ -1,5 +1,7 @@
 """Fixtures of every folder of tests."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -25,3 +27,10 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder for one test, so that it finds nothing of the one before."""
+    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
+    return tmp_path

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets import scenes
+from ..kit import markdown
 from ..labels.costs import COSTS
 from ..learning import propagation
 from ..learning.features import features
@@ -82,11 +83,11 @@ def small_table(found: Sequence[Mapping[str, Any]], kind: str, columns: Mapping[
         columns: values of a row and their headings.
     """
     mine = [row for row in found if row["table"] == kind]
-    lines = ["", f"| {kind} | {' | '.join(columns.values())} |", "|---" * (len(columns) + 1) + "|"]
+    cells = []
     for name in dict.fromkeys(row["name"] for row in mine):
         values = [100 * float(np.mean([r[key] for r in mine if r["name"] == name])) for key in columns]
-        lines.append(f"| {name} | {' | '.join(f'{value:.1f}' for value in values)} |")
-    return "\n".join(lines)
+        cells.append([name, *(f"{value:.1f}" for value in values)])
+    return "\n" + markdown.table([kind, *columns.values()], cells)
 
 
 def rows(count: int) -> list[dict[str, Any]]:

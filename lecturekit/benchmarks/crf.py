@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..datasets.photos import photo
+from ..kit import markdown
 from ..kit.devices import available
 from ..pixels.crf import Pairwise, mean_field
 
@@ -47,17 +48,16 @@ def run(
         f"Machine: {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
         f"{rounds} interleaved rounds; astronaut at {size[0]} x {size[1]}, {classes} classes, 10 iterations.",
         "",
-        "| theta_alpha, theta_beta | device | method | ms a picture | time / library | largest difference |",
-        "|---|---|---|---|---|---|",
     ]
     if not _has_library():
         lines.insert(0, f"{LIBRARY} is not installed and is left out.\n")
-    for widths in WIDTHS:
-        lines += _speed(widths | WEIGHTS, rounds, size, classes, batch)
-    return "\n".join([*lines, "", *_quality(small)])
+    head = ["theta_alpha, theta_beta", "device", "method", "ms a picture", "time / library"]
+    cells = [row for widths in WIDTHS for row in _speed(widths | WEIGHTS, rounds, size, classes, batch)]
+    speed = markdown.table([*head, "largest difference"], cells)
+    return "\n".join([*lines, speed, "", *_quality(small)])
 
 
-def _speed(kernel: dict, rounds: int, size: tuple[int, int], classes: int, batch: int) -> list[str]:
+def _speed(kernel: dict, rounds: int, size: tuple[int, int], classes: int, batch: int) -> list[list[str]]:
     """Rows of the first table for one kernel."""
     image, unary = _picture("astronaut", *size), _energies(classes, *size)
     methods: dict[tuple[str, str], Method] = {}
@@ -73,7 +73,7 @@ def _speed(kernel: dict, rounds: int, size: tuple[int, int], classes: int, batch
     return [_row(kernel, key, seconds, answers) for key in methods]
 
 
-def _row(kernel: dict, key: tuple[str, str], seconds: dict, answers: dict) -> str:
+def _row(kernel: dict, key: tuple[str, str], seconds: dict, answers: dict) -> list[str]:
     ratio = difference = ""
     if ("cpu", LIBRARY) in seconds:
         rounds = zip(seconds[key], seconds["cpu", LIBRARY], strict=True)
@@ -81,7 +81,7 @@ def _row(kernel: dict, key: tuple[str, str], seconds: dict, answers: dict) -> st
         difference = f"{(answers[key] - answers['cpu', LIBRARY]).abs().max():.0e}"
     widths = f"{kernel['theta_alpha']}, {kernel['theta_beta']}"
     milliseconds = f"{statistics.median(seconds[key]) * 1e3:.0f}"
-    return f"| {widths} | {' | '.join(key)} | {milliseconds} | {ratio} | {difference} |"
+    return [widths, *key, milliseconds, ratio, difference]
 
 
 def _ours(unary: Tensor, image: np.ndarray, kernel: dict, batch: int) -> dict[tuple[str, str], Method]:
@@ -103,9 +103,8 @@ def _quality(size: tuple[int, int]) -> list[str]:
         f"Distance to the exact answer at {size[0]} x {size[1]}, theta_alpha 20, theta_beta 10, 5 classes, "
         "3 seeds:",
         "",
-        "| picture | method | mean difference of probabilities | pixels of another class |",
-        "|---|---|---|---|",
     ]
+    cells = []
     kernel: dict[str, Any] = WEIGHTS | {"theta_alpha": 20, "theta_beta": 10}
     methods: dict[str, Callable[..., Tensor]] = {"lecturekit": mean_field}
     if _has_library():
@@ -118,8 +117,9 @@ def _quality(size: tuple[int, int]) -> list[str]:
             found = torch.stack([function(unary, image, **kernel) for unary in unaries])
             difference = (found - exact).abs().mean()
             other = (found.argmax(1) != exact.argmax(1)).float().mean()
-            lines.append(f"| {name} | {method} | {difference:.4f} | {other:.2%} |")
-    return lines
+            cells.append([name, method, f"{difference:.4f}", f"{other:.2%}"])
+    head = ["picture", "method", "mean difference of probabilities", "pixels of another class"]
+    return [*lines, markdown.table(head, cells)]
 
 
 def _timed(method: Callable[[], Tensor], device: str) -> float:

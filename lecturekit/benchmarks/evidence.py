@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from ..evidence import cam, grad_cam
 from ..evidence.maps import normalise, rectify, upsample
+from ..kit import markdown
 from ..kit.devices import available
 from ..models import load_classifier
 from ._results import save
@@ -231,11 +232,11 @@ def _table(rows: list[Row], ratios: list[float], rounds: int) -> str:
         f"Machine: {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
         f"{rounds} interleaved rounds, {SIZE} px.",
         "",
-        "| device | batch | network | layer | method | time / forward | kept | to full autograd |",
-        "|---|---|---|---|---|---|---|---|",
     ]
+    head = ("device", "batch", "network", "layer", "method", "time / forward", "kept", "to full autograd")
+    cells = []
     for row, ratio in zip(rows, ratios, strict=True):
         error = "" if row.error != row.error else f"{row.error:.1e}"
-        cells = (row.device, row.batch, row.network, row.layer, row.name, f"{ratio:.2f}")
-        lines.append(f"| {' | '.join(map(str, cells))} | {row.kept / 2**20:.2f} MiB | {error} |")
-    return "\n".join(lines)
+        about = (row.device, row.batch, row.network, row.layer, row.name)
+        cells.append([*about, f"{ratio:.2f}", f"{row.kept / 2**20:.2f} MiB", error])
+    return "\n".join([*lines, markdown.table(head, cells)])

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..datasets.photos import photo
 from ..evidence import cam
+from ..kit import markdown
 from ..learning.features import Backbone
 from ..models import MEAN, STD, load_classifier
 from ..pixels.crf import mean_field
@@ -135,27 +136,26 @@ def run(rounds: int = 5, side: int = 256) -> str:
     rows = [_row(name, case, device, bandwidth, rounds, side) for name, case in CASES.items()]
     card = torch.cuda.get_device_name(device)
     _results.save("gpu", rows, {"card": card, "side": side, "rounds": rounds, "bytes_a_second": bandwidth})
-    lines = [
+    head = ["method", "CPU ms a picture", "GPU ms a picture", "at once", "CPU : GPU", "goal"]
+    head += ["of the memory's limit", "largest difference"]
+    about = (
         f"{card}, copies at {bandwidth / 1e9:.0f} GB/s; pictures of {side} x {side}, "
-        f"{torch.get_num_threads()} CPU threads, {rounds} rounds.",
-        "",
-        "| method | CPU ms a picture | GPU ms a picture | at once | CPU : GPU | goal | of the memory's limit "
-        "| largest difference |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        cells = [
+        f"{torch.get_num_threads()} CPU threads, {rounds} rounds."
+    )
+    cells = [
+        [
             row["case"],
             f"{1e3 * row['cpu']:.2f}",
             f"{1e3 * row['gpu']:.3f}",
-            str(row["batch"]),
+            row["batch"],
             f"{row['ratio']:.1f}",
             "" if row["wanted"] is None else f"{row['wanted']:.0f}",
             f"{row['of_limit']:.1%}",
             f"{row['difference']:.0e}",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        for row in rows
+    ]
+    return "\n".join([about, "", markdown.table(head, cells)])
 
 
 def _row(

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from ..datasets.photos import photo
 from ..evidence import cam
+from ..kit import markdown
 from ..kit.parallel import one_thread
 from ..kit.storage import data_dir, write_atomic
 from ..labels.interchange import Labelled, read_coco, write_coco
@@ -296,16 +297,16 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     lines = [
         "One thread; each figure from a process of its own. Exponents over the last three doublings.",
         "",
-        "| what | n | CPU seconds | exponent | MB | exponent |",
-        "|---|---|---|---|---|---|",
     ]
+    cells = []
     for row in rows:
         ends = [f"{row[key][0]:.3g} to {row[key][-1]:.3g}" for key in ("seconds", "memory_mb") if row[key][0]]
         powers = ["" if row[k] is None else f"{row[k]:.2f}" for k in ("exponent", "memory_exponent")]
         mark = " **" if (row["exponent"] or 0) > MAX_EXPONENT else ""
         sizes = f"{row['sizes'][0]:,} to {row['sizes'][-1]:,} {row['unit']}"
         memory = ends[1] if len(ends) > 1 else ""
-        lines.append(f"| {row['case']} | {sizes} | {ends[0]} | {powers[0]}{mark} | {memory} | {powers[1]} |")
+        cells.append([row["case"], sizes, ends[0], powers[0] + mark, memory, powers[1]])
+    lines.append(markdown.table(["what", "n", "CPU seconds", "exponent", "MB", "exponent"], cells))
     if any((row["exponent"] or 0) > MAX_EXPONENT for row in rows):
         lines += ["", "** grows faster than n log n."]
     return lines

@@ -14,6 +14,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..datasets.voc import VOC
+from ..kit import markdown
 from ..kit.parallel import THREADS, mapped, one_thread
 from ..learning.data import BoxAnnotations
 from ..learning.label_files import LabelTask, write_labels
@@ -145,12 +146,13 @@ def _table(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[str]:
         f"{settings['pictures']} pictures of {SIZE[1]} x {SIZE[0]}, one thread, torch {torch.__version__}; "
         f"environment: {', '.join(THREADS[:2])} = 1.",
         "",
-        "| label maker | CPU s a picture | " + " | ".join(f"{name}, core-hours" for name in SETS) + " |",
-        "|---|---|" + "---|" * len(SETS),
     ]
+    head = ["label maker", "CPU s a picture", *(f"{name}, core-hours" for name in SETS)]
+    cells = []
     for row in rows:
         hours = (f"{core_hours(row['seconds'], count):,.1f}" for count in SETS.values())
-        lines.append(f"| {row['maker']} | {row['seconds']:.3f} | {' | '.join(hours)} |")
+        cells.append([row["maker"], f"{row['seconds']:.3f}", *hours])
+    lines.append(markdown.table(head, cells))
     if "speed_up_wall" in settings:
         lines += [
             "",

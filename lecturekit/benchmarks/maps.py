@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from ..datasets.voc import CLASSES, VOC, Picture
 from ..evidence import cam, grad_cam, integrated_gradients, saliency
 from ..evidence.maps import upsample
+from ..kit import markdown
 from ..metrics import BoxAccuracy, box_accuracy, pixel_average_precision, pointing_game
 from ..models import MEAN, STD, Classifier, load_classifier
 from ._results import save
@@ -97,10 +98,8 @@ def run(data: str | Path) -> str:
         f"{len(judged_on['masks'])} pictures of one class at {SIZE} x {SIZE} px; thresholds chosen on",
         f"{len(chosen_on['masks'])} others. Published results are for other sets: do not compare.",
         "",
-        "| map | pointing game | box IoU at least .5 | PxAP |",
-        "|---|---|---|---|",
     ]
-    rows = []
+    rows, cells = [], []
     for name in METHODS:
         level = _boxes(chosen_on, name).curve[:, 0].argmax()
         found = _boxes(judged_on, name).curve[level, 0]
@@ -109,13 +108,13 @@ def run(data: str | Path) -> str:
         points = hits.mean()
         error = hits.std() / len(hits) ** 0.5
         area = pixel_average_precision(judged_on[name], masks, void)
-        lines.append(f"| {name} | {points:.3f} ± {error:.3f} | {found:.3f} | {area:.3f} |")
+        cells.append([name, f"{points:.3f} ± {error:.3f}", f"{found:.3f}", f"{area:.3f}"])
         rows.append(
             {"map": name, "pointing_game": points, "standard_error": error, "boxes": found, "pxap": area}
         )
     counts = {"judged": len(judged_on["masks"]), "threshold_chosen_on": len(chosen_on["masks"])}
     save("maps", rows, {"size": SIZE} | counts)
-    return "\n".join(lines)
+    return "\n".join([*lines, markdown.table(["map", "pointing game", "box IoU at least .5", "PxAP"], cells)])
 
 
 def class_indices(categories: tuple[str, ...]) -> dict[int, list[int]]:

@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 from tqdm.auto import tqdm
 
+from ..kit import markdown
 from ..kit.storage import ROOT
 from ..kit.usage import MEASURE
 from ._results import save
@@ -38,12 +39,12 @@ def run(only: str | None = None) -> str:
     rows = [measured(path) for path in tqdm(paths, unit="notebook")]
     if only is None:
         save("notebooks", rows, {"threads": 1, "cache": "cold"})
-    lines = [
-        f"| {r['notebook']} | {r['seconds']:.0f} | {r['imports']:.1f} | {r['peak_mb']:.0f} |" for r in rows
+    cells = [
+        [r["notebook"], f"{r['seconds']:.0f}", f"{r['imports']:.1f}", f"{r['peak_mb']:.0f}"] for r in rows
     ]
-    total = sum(row["seconds"] for row in rows)
-    head = ["| notebook | CPU s | of these for imports | peak, MB |", "|---|---|---|---|"]
-    return "\n".join([*head, *lines, f"| together | {total:.0f} | | |"])
+    together = ["together", f"{sum(row['seconds'] for row in rows):.0f}", "", ""]
+    head = ["notebook", "CPU s", "of these for imports", "peak, MB"]
+    return markdown.table(head, [*cells, together])
 
 
 def measured(path: Path) -> dict:

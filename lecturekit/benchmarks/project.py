@@ -26,6 +26,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..datasets.voc import CLASSES
+from ..kit import markdown
 from ..kit.storage import write_atomic
 from ..labels.label_map import BACKGROUND, IGNORE
 from ..labs.project._curves import Curves, curves_of, logit
@@ -364,9 +365,19 @@ def table(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str
         f"{settings['pictures']} pictures to label, {settings['held_out']} held out, people of speeds "
         f"{', '.join(map(str, settings['speeds']))}, {settings['seeds']} seeds; mean IoU in %.",
         "",
-        "| labels | hours | pictures | obtained | ± people | ± seeds | foretold | interval | inside |",
-        "|---|---|---|---|---|---|---|---|---|",
     ]
+    head = [
+        "labels",
+        "hours",
+        "pictures",
+        "obtained",
+        "± people",
+        "± seeds",
+        "foretold",
+        "interval",
+        "inside",
+    ]
+    cells = []
     groups: dict[tuple[str, float], list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["role"] == "outcome":
@@ -381,14 +392,14 @@ def table(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str
         equal = [ious[np.equal(sizes, size)] for size in np.unique(sizes)]
         within = np.mean([part.var(ddof=1) for part in equal if len(part) > 1]) ** 0.5
         mean, between = ious[first].mean(), ious[first].std(ddof=1)
-        lines.append(
-            f"| {name} | {hours} | {label} | {mean:.1f} | {between:.1f} | {within:.1f} | {guess:.1f} "
-            f"| {low:.1f} to {high:.1f} | {inside} of {ious.size} |"
-        )
+        numbers = [f"{value:.1f}" for value in (mean, between, within, guess)]
+        spread = f"{low:.1f} to {high:.1f}"
+        cells.append([name, hours, label, *numbers, spread, f"{inside} of {ious.size}"])
     told = [row for some in groups.values() for row in some]
     held = sum(row["plan"][1] <= row["iou"] <= row["plan"][2] for row in told)
     width = np.mean([row["plan"][2] - row["plan"][1] for row in told])
     lines += [
+        markdown.table(head, cells),
         "",
         f"The interval holds {held} of {len(told)} outcomes; it is {100 * width:.1f} points wide on average.",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tqdm.auto import tqdm
 
+from ..kit import markdown
 from ..labs import rung, rung_students
 
 
@@ -23,8 +24,8 @@ def run(seeds: int = 3) -> str:
 
 def table() -> str:
     """The kept ladder in Markdown."""
-    lines = ["| label | seconds a picture | mean IoU | seeds |", "|---|---|---|---|"]
-    for one in rung.rungs():
-        seeds = " ".join(f"{v:.3f}" for v in one.students)
-        lines.append(f"| {one.title} | {one.seconds:.0f} | {one.quality:.3f} | {seeds} |")
-    return "\n".join(lines)
+    rows = [
+        [one.title, f"{one.seconds:.0f}", f"{one.quality:.3f}", " ".join(f"{v:.3f}" for v in one.students)]
+        for one in rung.rungs()
+    ]
+    return markdown.table(["label", "seconds a picture", "mean IoU", "seeds"], rows)

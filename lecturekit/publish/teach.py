@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..exercises.quiz import Question
+from ..kit import markdown
 from ..kit.storage import write_atomic
 from . import quiz_files
 from .course import Material, course, lecture_link
@@ -123,15 +124,14 @@ def _purpose(chapter: Material, about: Mapping[str, Any]) -> list[str]:
 
 def _timing(chapter: Material) -> str:
     questions = sum(len(quiz.questions) for quiz in chapter.quizzes)
-    rows = [f"| {e.title} | `{e.name}` | {'●' * e.difficulty} | {e.minutes} |" for e in chapter.exercises]
-    rows += [f"| {t.title} (open task) | `{t.name}` | | {t.minutes} |" for t in chapter.tasks]
-    head = "| exercise | name | difficulty | minutes |\n|---|---|---|---|\n"
+    rows = [[e.title, f"`{e.name}`", "●" * e.difficulty, e.minutes] for e in chapter.exercises]
+    rows += [[f"{t.title} (open task)", f"`{t.name}`", "", t.minutes] for t in chapter.tasks]
+    table = markdown.table(["exercise", "name", "difficulty", "minutes"], rows)
     sections = " · ".join(_titles(chapter))
     return (
         f"{chapter.time}. Runs on {chapter.runs_on}. {questions} quiz questions. "
-        f"The exercises together: {chapter.exercise_minutes} minutes.\n\n{head}"
-        + "\n".join(rows)
-        + f"\n\nThe way through the notebook: {sections}."
+        f"The exercises together: {chapter.exercise_minutes} minutes.\n\n{table}"
+        f"\n\nThe way through the notebook: {sections}."
     )
 
 
@@ -179,24 +179,23 @@ def _mistakes_intro() -> str:
 
 
 def _mistakes(chapter: Material, words: Mapping[str, Any]) -> list[str]:
+    head = ["what was written", "what the student reads", "what to ask back"]
     return [
         f"### {exercise.title}\n\nTo begin with: {exercise.hints[0].strip()}\n\n"
-        "| what was written | what the student reads | what to ask back |\n|---|---|---|\n"
-        + "\n".join(_table(wrong_answers(exercise, chapter.module), words["asking_back"]))
+        + markdown.table(head, _rows(wrong_answers(exercise, chapter.module), words["asking_back"]))
         for exercise in chapter.exercises
     ]
 
 
-def _table(answers: Sequence[Wrong], asking: Mapping[str, Sequence[str]]) -> list[str]:
+def _rows(answers: Sequence[Wrong], asking: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
     """A row for each wrong answer; answers of one kind are asked back in different words."""
     turns = {kind: cycle(questions) for kind, questions in asking.items()}
     return [_mistake(wrong, next(turns[wrong.kind])) for wrong in answers]
 
 
-def _mistake(wrong: Wrong, question: str) -> str:
+def _mistake(wrong: Wrong, question: str) -> tuple[str, ...]:
     where = f"Case {wrong.case}: " if wrong.case else ""
-    cells = (_code(wrong.written), wrong.diagnosis, f"{question} ({where}{wrong.shows}.)")
-    return f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"
+    return _code(wrong.written), wrong.diagnosis, f"{question} ({where}{wrong.shows}.)"
 
 
 def _code(text: str) -> str:
@@ -223,9 +222,16 @@ def _index(chapters: Sequence[Material], words: Mapping[str, Any]) -> str:
     mistakes = sum(len(e.mistakes) for c in chapters for e in c.exercises)
     exercises = sum(len(c.exercises) for c in chapters)
     questions = sum(len(quiz.questions) for c in chapters for quiz in c.quizzes)
+    head = ("chapter", "purpose", "minutes to read", "minutes of exercises", "exercises", "questions")
     rows = [
-        f"| [{c.number} · {c.title}]({c.name}.md) | {_one_line(words, c)} | {c.reading_minutes} | "
-        f"{c.exercise_minutes} | {len(c.exercises)} | {sum(len(q.questions) for q in c.quizzes)} |"
+        [
+            f"[{c.number} · {c.title}]({c.name}.md)",
+            _one_line(words, c),
+            c.reading_minutes,
+            c.exercise_minutes,
+            len(c.exercises),
+            sum(len(q.questions) for q in c.quizzes),
+        ]
         for c in chapters
     ]
     return (
@@ -238,8 +244,7 @@ def _index(chapters: Sequence[Material], words: Mapping[str, Any]) -> str:
         "- [Rubric](rubric.md) of the open tasks and of the project\n"
         "- Slides: `python -m lecturekit slides OUT`, one deck a chapter, with speaker notes\n"
         "- What a class hands in: `python -m lecturekit class FOLDER`\n\n"
-        "| chapter | purpose | minutes to read | minutes of exercises | exercises | questions |\n"
-        "|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
+        f"{markdown.table(head, rows)}\n\n"
         f"The lecture: [notes at the university]({lecture_link()}).\n"
     )
 
@@ -269,12 +274,10 @@ def _plan(session: Mapping[str, Any], by_number: Mapping[str, Material], words: 
     for step in session["steps"]:
         chapter = by_number[step["chapter"]]
         length = minutes(step, chapter, words)
-        rows.append(
-            f"| {clock}–{clock + length} | {length} | {_KINDS[step['do']]} | {_what(step, chapter)} | "
-            f"[{chapter.number}]({chapter.name}.md) |"
-        )
+        when, where = f"{clock}–{clock + length}", f"[{chapter.number}]({chapter.name}.md)"
+        rows.append([when, length, _KINDS[step["do"]], _what(step, chapter), where])
         clock += length
-    return "| from–to | minutes | how | what | chapter |\n|---|---|---|---|---|\n" + "\n".join(rows)
+    return markdown.table(["from–to", "minutes", "how", "what", "chapter"], rows)
 
 
 def _what(step: Mapping[str, Any], chapter: Material) -> str:
@@ -306,7 +309,7 @@ def _at_home(session: Mapping[str, Any], by_number: Mapping[str, Material]) -> l
 
 
 def _rubric(chapters: Sequence[Material], words: Mapping[str, Any]) -> str:
-    project = [f"| {row['criterion']} | {row['full']} | {row['half']} |" for row in words["project"]]
+    project = [[row[key] for key in ("criterion", "full", "half")] for row in words["project"]]
     points = 2 * len(project)
     tasks = [
         f"## Open task of chapter {c.number}: {t.title}\n\n"
@@ -320,7 +323,7 @@ def _rubric(chapters: Sequence[Material], words: Mapping[str, Any]) -> str:
             "# Rubric",
             f"## The project\n\nTwo points for the left column, one for the right, none else: {points} in "
             "all. Hand it out before the work begins.",
-            "| | two points | one point |\n|---|---|---|\n" + "\n".join(project),
+            markdown.table(["", "two points", "one point"], project),
             *tasks,
             "[All pages](index.md)",
         ]

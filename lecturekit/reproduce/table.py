@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..benchmarks.boxes import interval
+from ..kit import markdown
 from ..learning.bootstrap import PAPER_IOU, class_ious
 from ..learning.recipes import RECIPES
 from .grid import PAPER_TRAIN, PAPER_VAL
@@ -43,19 +44,19 @@ def table(run: Run) -> str:
         "Mean IoU in % by round, mean over seeds; of the last round the standard deviation, the 95 % "
         "interval over draws of pictures, and the share of full supervision with its interval.",
         "",
-        f"| recipe | mean IoU by round | ± | interval | of full | interval | paper{'*' * bool(why_not)} "
-        f"| of full{'*' * bool(why_not)} |" + ("" if why_not else " difference |"),
-        "|---|---|---|---|---|---|---|---|" + ("" if why_not else "---|"),
     ]
-    for recipe in run.plan.recipes:
-        lines.append(line(run, recipe, full, bar, not why_not))
+    star = "*" * bool(why_not)
+    head = ["recipe", "mean IoU by round", "±", "interval", "of full", "interval", f"paper{star}"]
+    head += [f"of full{star}"] + ([] if why_not else ["difference"])
+    cells = [line(run, recipe, full, bar, not why_not) for recipe in run.plan.recipes]
+    lines.append(markdown.table(head, cells))
     if why_not:
         lines += ["", f"\\* Not comparable with the paper's figures: {'; '.join(why_not)}."]
     return "\n".join(lines)
 
 
-def line(run: Run, recipe: str, full: NDArray[np.int64], bar: float, comparable: bool) -> str:
-    """A row of the table.
+def line(run: Run, recipe: str, full: NDArray[np.int64], bar: float, comparable: bool) -> list[str]:
+    """The cells of a row of the table.
 
     Args:
         run: the experiment.
@@ -80,7 +81,7 @@ def line(run: Run, recipe: str, full: NDArray[np.int64], bar: float, comparable:
     ]
     if comparable:
         cells.append("" if paper is None else f"{100 * class_mean(last) - paper:+.1f}")
-    return f"| {' | '.join(cells)} |"
+    return cells
 
 
 def class_mean(counts: NDArray[np.int64]) -> float:

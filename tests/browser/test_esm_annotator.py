@@ -11,7 +11,7 @@ from lecturekit.labels import shapes
 from lecturekit.labels.label_file import merge
 from lecturekit.widgets.annotator import Annotator, colour_of
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("own_folder")]
 
 H, W = 240, 320
 CLASSES = ("cat", "dog", "cup")
@@ -32,11 +32,6 @@ def label(name, kind, points, class_index=1, **more):
 
 def mask_label(name, mask, class_index=1):
     return label(name, "mask", [], class_index, size=[H, W], counts=shapes.encode_rle(mask))
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
 
 
 @pytest.fixture

@@ -17,10 +17,7 @@ CURVE = ([1, 2, 3], 0.0, 0.5, "round", "mean IoU")
 MAP = torch.tensor([[0.0, 3.0], [1.0, 2.0]])
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def click():

@@ -18,10 +18,7 @@ from lecturekit.exercises import (
 from lecturekit.exercises.quiz import quizzes_in
 from lecturekit.labs import ladder, simulated, stopwatch
 
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def test_results_are_remembered_over_restarts(tmp_path):

@@ -22,10 +22,7 @@ B = Row("07_boxes_to_pixels", "box", 42.4, 0.55, "mean IoU", "a < b & c")
 C = Row("00_start_here", "nothing", 0.0, 0.5, "grid pointing")
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def put(*rows):

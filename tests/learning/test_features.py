@@ -15,13 +15,7 @@ import torch
 from lecturekit.learning import features as frozen
 from lecturekit.learning.features import classifier_features, features
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("one_thread", "own_folder")
 
 
 def test_each_picture_has_its_own_cells(small):

@@ -9,13 +9,7 @@ from lecturekit.learning import training
 from lecturekit.learning.heads import HEADS
 from lecturekit.learning.training import Settings, Student, label_shares, train
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("one_thread", "own_folder")
 
 
 def test_shares_are_what_a_cell_holds(small):

@@ -167,7 +167,8 @@ def line_art() -> Image.Image:
 
 
 def photograph() -> Image.Image:
-    return Image.fromarray(data.chelsea()[60:220, 120:320])
+    """Small: WebP's exact form, which is tried, too, takes seconds for four times the pixels."""
+    return Image.fromarray(data.chelsea()[60:140, 120:220])
 
 
 def test_line_art_stays_sharp_and_photographs_become_small():
@@ -202,7 +203,7 @@ def test_a_transparent_picture_keeps_its_transparency():
 
 def test_a_figure_is_committed_at_eight_tenths_of_its_size_on_the_page():
     cat = photograph()
-    assert Image.open(io.BytesIO(smallest(png(cat), 100)[1])).width == 80
+    assert Image.open(io.BytesIO(smallest(png(cat), 50)[1])).width == 40
     assert Image.open(io.BytesIO(smallest(png(cat), 2000)[1])).size == cat.size
 
 

@@ -22,10 +22,7 @@ def test_nothing_is_chosen_at_first():
     assert not PhotoUpload().value
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 IMAGE = np.add.outer(np.arange(50), np.arange(70))[..., None].repeat(3, 2).astype(np.uint8)
@@ -61,13 +58,13 @@ def test_chosen_file_is_loaded_shown_and_kept_for_every_chapter():
     assert np.abs(again.astype(int) - IMAGE).max() < 8, "kept as a JPEG of high quality"
 
 
-def test_a_file_that_is_no_picture_is_named_and_let_go(folder):
+def test_a_file_that_is_no_picture_is_named_and_let_go(own_folder):
     upload = PhotoUpload()
     upload.value = (file(b"<b>no picture", "notes <1>.heic"),)
     assert "notes &lt;1&gt;.heic is not a picture that can be read here" in upload.said.value
     assert "pillow-heif" in upload.said.value
     assert not upload.value
-    assert not (folder / "photos").exists()
+    assert not (own_folder / "photos").exists()
 
 
 def test_a_folder_that_cannot_be_written_does_not_matter(monkeypatch):

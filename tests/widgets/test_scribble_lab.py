@@ -13,9 +13,7 @@ IMAGE = np.full((40, 60, 3), (90, 140, 60), np.uint8)  # smooth: WebP loses litt
 LEFT, RIGHT = stroke(1, [(5, 20), (5, 30)], 4), stroke(2, [(50, 20), (50, 30)], 4)
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 class Learner:
