@@ -5,6 +5,7 @@ from support import printed
 from typer.testing import CliRunner
 
 from lecturekit.benchmarks import evidence
+from lecturekit.publish import site
 from lecturekit.upkeep import cli
 
 run = CliRunner()
@@ -41,6 +42,28 @@ def test_bench_refuses_an_option_that_a_benchmark_does_not_have(monkeypatch):
     result = run.invoke(cli.app, ["bench", "evidence", "--seeds", "2"])
     assert result.exit_code == 2
     assert "--seeds" in result.output
+
+
+def test_site_says_where_it_is_what_is_missing_and_what_is_wrong(monkeypatch, tmp_path):
+    """Building it is tested in the browser's tests."""
+
+    def built(out, photo):
+        (out / "index.html").write_bytes(bytes(200_000))
+        return "there is no npm" if photo else ""
+
+    monkeypatch.setattr(site, "build", built)
+    assert run.invoke(cli.app, ["site", str(tmp_path), "--no-photo"]).output.endswith("index.html: 0.2 MB\n")
+    result = run.invoke(cli.app, ["site", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "without the page for a visitor's own photograph: there is no npm" in result.output
+
+    def faulty(out, photo):
+        raise site.Faulty("a.html: b.html leads nowhere")
+
+    monkeypatch.setattr(site, "build", faulty)
+    result = run.invoke(cli.app, ["site", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "leads nowhere" in result.output
 
 
 def test_labels_says_what_is_missing(tmp_path):
