@@ -81,20 +81,37 @@ class OpenTask(Hinted):
         self.stub = self.stub.strip("\n")
 
     def check(self, answer: Any = None) -> Report:
-        """Try every property on `answer`. Whatever it does, no exception comes out; time is bounded."""
+        """Try every property on `answer`. Whatever it does, no exception comes out.
+
+        A property may take `_judge.DEADLINE` seconds; once one is stopped, by the clock or by the user, no
+        other is tried.
+        """
         if not callable(answer) or _attempt.untouched(answer, self.stub):
             return Report()
-        report = Report(self._finding(sentence, holds, answer) for sentence, holds in self.properties.items())
+        findings: list[Finding] = []
+        stopped = ""
+        for sentence, holds in self.properties.items():
+            if stopped:
+                findings.append(Finding(sentence, False, f" (not tried: {stopped})"))
+                continue
+            run = _attempt.run(lambda holds=holds: holds(answer), (), _judge.DEADLINE)
+            if run.stopped:
+                by_user = isinstance(run.error, KeyboardInterrupt)
+                stopped = "you interrupted the check" if by_user else "the answer was stopped"
+            findings.append(Finding(sentence, run.error is None and bool(run.value), _why(run)))
+        report = Report(findings)
         if report.done:
             _memory.remember("tasks", self.name, True)
         return report
 
-    def _finding(self, sentence: str, holds: Callable[[Any], bool], answer: Any) -> Finding:
-        run = _attempt.run(lambda: holds(answer), (), _judge.DEADLINE)
-        if run.stopped:
-            return Finding(sentence, False, f" (stopped: it took more than {_judge.DEADLINE:g} seconds)")
-        why = f" (`{_attempt.error_text(run.error)}`)" if run.error else ""
-        return Finding(sentence, run.error is None and bool(run.value), why)
+
+def _why(run: _attempt.Run) -> str:
+    """Why a property could not be seen to hold; "" where the answer came back."""
+    if isinstance(run.error, KeyboardInterrupt):
+        return " (interrupted)"
+    if run.stopped:
+        return f" (stopped: it took more than {_judge.DEADLINE:g} seconds)"
+    return f" (`{_attempt.error_text(run.error)}`)" if run.error else ""
 
 
 def task_markdown(task: OpenTask) -> str:

@@ -87,9 +87,29 @@ def test_an_endless_answer_is_stopped(monkeypatch):
         while time.monotonic() < end:
             pass
 
-    report = task.check(endless)
+    tried = []
+
+    def counted(*arguments):
+        tried.append(arguments)
+        return endless()
+
+    report = task.check(counted)
     assert not report.done
-    assert "stopped" in repr(report)
+    assert len(report) == len(task.properties)
+    assert len(tried) == 1, "one wait is enough"
+    assert repr(report).count("stopped: it took more than 0.1 seconds") == 1
+    assert repr(report).count("not tried: the answer was stopped") == len(report) - 1
+
+
+def test_an_interrupt_ends_the_check_of_an_open_task():
+    task = ALL[0].values[0]
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    report = task.check(interrupted)
+    assert "(interrupted)" in repr(report)
+    assert repr(report).count("not tried: you interrupted the check") == len(report) - 1
 
 
 def test_an_empty_report_is_not_done():
