@@ -432,7 +432,8 @@ def _draw_list(ax: Axes, data: _Data, state: ExplorerState) -> None:
                 1, row, _chance(data.probabilities[k]), va="center", ha="right", fontsize=10, weight=weight
             )
     ax.set(xlim=(0, 1), ylim=(len(listed) - 0.5, -0.5))
-    ax.set_title("Classes, most likely first", fontsize=11, loc="left")
+    order = "largest mean of the map" if data.probabilities is None else "most likely"
+    ax.set_title(f"Classes, {order} first", fontsize=11, loc="left")
     ax.axis("off")
 
 

@@ -5,10 +5,12 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from support import still_of
 
 from lecturekit.datasets.photos import photo
 from lecturekit.models import load_classifier
+from lecturekit.widgets import cam_explorer as cam_explorer_module
 from lecturekit.widgets.cam_explorer import (
     COLOURS,
     CamExplorer,
@@ -28,6 +30,15 @@ LOGITS = MAPS.mean((1, 2)) + BIAS
 
 def explorer(**changes):
     return CamExplorer(**{"image": IMAGE, "maps": MAPS, "categories": NAMES, "logits": LOGITS} | changes)
+
+
+def test_the_list_says_what_its_order_is():
+    """Without logits nothing says how likely a class is."""
+    for logits, words in ((LOGITS, "most likely first"), (None, "largest mean of the map first")):
+        data = cam_explorer_module._Data.checked(IMAGE, MAPS, NAMES, logits, None)
+        axes = Figure().subplots()
+        cam_explorer_module._draw_list(axes, data, ExplorerState())
+        assert axes.get_title("left") == f"Classes, {words}"
 
 
 # ----------------------------------------------------------------------------------------- what travels

@@ -64,7 +64,8 @@ export class ClassList {
     const found = findClasses(this.view.data.categories, this.view.data.order, query);
     const shown = found.slice(0, ROWS);
     if (!query && !shown.includes(chosen)) shown.unshift(chosen);
-    this.count.textContent = query ? `${found.length} found` : "most likely first";
+    const order = this.view.data.probabilities ? "most likely first" : "largest mean of the map first";
+    this.count.textContent = query ? `${found.length} found` : order;
     this.list.replaceChildren(...shown.map((k) => this.row(k, k === chosen)));
     if (!shown.length) this.list.append(element("li", {
       className: "lk-none", role: "option", "aria-disabled": "true", "aria-selected": "false",
