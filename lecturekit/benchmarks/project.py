@@ -26,8 +26,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..datasets.voc import CLASSES
-from ..kit import markdown
-from ..kit.storage import write_atomic
+from ._suggested import LOTS, SEEDS, START, TRIED, suggestion_table, suggestions
+from .boxes import interval
+from .hints import OBJECTNESS, REGULARISER
+from .hints import SEEDS as FOUND
+from .photographs import Pictures, on_grid, pictures
 from ..labels.label_map import BACKGROUND, IGNORE
 from ..labs.project._curves import Curves, curves_of, logit
 from ..labs.project._plan import plan
@@ -59,12 +62,20 @@ from ._hours import (
     outcome_pieces,
     task_pieces,
 )
+from ._suggested import LOTS, SEEDS, START, TRIED, suggestion_table, suggestions
 from .boxes import interval
+<<<<<<< HEAD
 from .hints import OBJECTNESS, REGULARISER, SEEDS
 from .photographs import Pictures, on_grid, pictures
+=======
+from .hints import OBJECTNESS, REGULARISER, Pictures, on_grid, pictures
+from .hints import SEEDS as FOUND
+>>>>>>> 9e8d496 (project: suggestions by coverage, plan with a wage, report says what has changed and names its colours (benchmark rows follow))
 
 #: What is measured of a student.
 MEASURED = ("iou", "background", "low", "high", "cpu", "objects")
+#: What the rows of suggestions depend on.
+SUGGEST: dict[str, Any] = {"start": START, "lots": LOTS, "seeds": list(SEEDS), "edition": 1}
 #: Numbers of the pictures that have each kind of label.
 Numbers = Mapping[str, NDArray[np.int64]]
 
@@ -149,7 +160,7 @@ class Teacher:
             )
         localiser = train_localiser(seen, present, seed=seed, device="cpu", decay=0.0)
         each = zip(class_maps(localiser, seen), present.numpy(), cues, strict=True)
-        seeds = [find_seeds(maps.numpy(), there, rank(cue), **SEEDS) for maps, there, cue in each]
+        seeds = [find_seeds(maps.numpy(), there, rank(cue), **FOUND) for maps, there, cue in each]
         colours = grid_colours([self.pool.images[k] for k in numbers], seen.cells)
         return sec_supervision(on_grid(seeds, seen, IGNORE), present, colours, ("seed", "expand"))
 
@@ -238,7 +249,8 @@ class Bench:
         kept = _results.kept("project")
         if any(kept["settings"].get(name) != value for name, value in self.about.items()):
             return {}
-        return {json.dumps(dependent(row)): {name: row[name] for name in MEASURED} for row in kept["rows"]}
+        own = [row for row in kept["rows"] if row["role"] != "suggest"]
+        return {json.dumps(dependent(row)): {name: row[name] for name in MEASURED} for row in own}
 
     @property
     def about(self) -> dict[str, Any]:
@@ -254,6 +266,22 @@ class Bench:
             known = self.known.get(json.dumps(piece.about))
             write_atomic(piece.file, json.dumps(known or self.made(piece)))
         return fields | json.loads(piece.file.read_text(encoding="utf-8"))
+
+    def suggested(self) -> list[dict[str, Any]]:
+        """The rows of suggestions: found in the results or on disk, or made now."""
+        kept, rows = _results.kept("project"), []
+        if kept["settings"].get("suggest") == SUGGEST and self.known:
+            rows = [row for row in kept["rows"] if row["role"] == "suggest"]
+        teacher, judge = self.tables["outcome", "", 0]
+        key, found = content_key(SUGGEST, self.about)[:16], []
+        for kind in tqdm(TRIED, unit="kind of suggestions"):
+            for seed in SEEDS:
+                own = [row for row in rows if (row["name"], row["seed"]) == (kind, seed)]
+                file = data_dir() / "benchmarks" / "project" / f"suggest-{kind}-{seed}-{key}.json"
+                if not own and not file.is_file():
+                    write_atomic(file, json.dumps(suggestions(teacher, judge, kind, seed)))
+                found += own or json.loads(file.read_text(encoding="utf-8"))
+        return found
 
     def made(self, piece: Piece) -> dict[str, Any]:
         """Teach and judge one student."""
@@ -298,11 +326,13 @@ def run(data: str | Path) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # GrabCut says where it fell back to the box
         rows = [bench.result(piece) for piece in tqdm(pieces, unit="student")]
+        more = bench.suggested()
     settings = bench.about | {"judged": count // PARTS, "parts": JUDGING, "speeds": SPEEDS, "seeds": DRAWS}
     settings["tasks"] = task_spread(rows, curves_of(rows, settings | {"tasks": 0.0}))
-    rows = foretold(rows, settings)
+    settings["suggest"] = SUGGEST
+    rows = [*foretold(rows, settings), *more]
     _results.save("project", rows, settings)
-    return table(rows, settings)
+    return f"{table(rows, settings)}\n\n{suggestion_table(rows)}"
 
 
 def task_spread(rows: Sequence[Mapping[str, Any]], curves: Curves) -> float:
@@ -354,8 +384,8 @@ def foretold(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> 
 def table(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
     """What people got for their hours beside what the plan had said, as Markdown.
 
-    ``± people`` is the standard deviation of one student of each person, ``± seeds`` that of students of
-    equally many pictures: others drawn, another seed.
+    ``± people`` is the standard deviation of the people's means, ``± seeds`` that of students of equally
+    many pictures: others drawn, another seed.
 
     Args:
         rows: as `foretold` makes them.
@@ -388,13 +418,21 @@ def table(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str
         sizes = [sum(row["counts"].values()) for row in some]
         label = str(sizes[0]) if len(set(sizes)) == 1 else f"{min(sizes)} to {max(sizes)}"
         inside = ((low <= ious) & (ious <= high)).sum()
-        first = [[row["speed"] for row in some].index(speed) for speed in settings["speeds"]]
+        people = [ious[[row["speed"] == speed for row in some]].mean() for speed in settings["speeds"]]
         equal = [ious[np.equal(sizes, size)] for size in np.unique(sizes)]
         within = np.mean([part.var(ddof=1) for part in equal if len(part) > 1]) ** 0.5
+<<<<<<< HEAD
         mean, between = ious[first].mean(), ious[first].std(ddof=1)
         numbers = [f"{value:.1f}" for value in (mean, between, within, guess)]
         spread = f"{low:.1f} to {high:.1f}"
         cells.append([name, hours, label, *numbers, spread, f"{inside} of {ious.size}"])
+=======
+        mean, between = np.mean(people), np.std(people, ddof=1)
+        lines.append(
+            f"| {name} | {hours} | {label} | {mean:.1f} | {between:.1f} | {within:.1f} | {guess:.1f} "
+            f"| {low:.1f} to {high:.1f} | {inside} of {ious.size} |"
+        )
+>>>>>>> 9e8d496 (project: suggestions by coverage, plan with a wage, report says what has changed and names its colours (benchmark rows follow))
     told = [row for some in groups.values() for row in some]
     held = sum(row["plan"][1] <= row["iou"] <= row["plan"][2] for row in told)
     width = np.mean([row["plan"][2] - row["plan"][1] for row in told])

@@ -69,6 +69,8 @@ def plan(
     where: Where = HERE,
     objects: Annotated[float, typer.Option(help="Objects a picture, on average.")] = 2.0,
     quality: Annotated[float | None, typer.Option(help="Mean IoU that is wanted, 0 to 1.")] = None,
+    wage: Annotated[float | None, typer.Option(help="What an hour costs: each way gets its cost.")] = None,
+    currency: Annotated[str, typer.Option(help="Of the wage.")] = "EUR",
 ) -> None:
     """Say which labels to draw in so many hours, how many, and what to expect; begins from your report."""
     from ..labs import project
@@ -79,7 +81,15 @@ def plan(
         count, kinds, aside = len(found.train), len(found.classes), len(found.test)
         pilot = project.reported(found)
         answer = plan_labels(
-            hours, count, objects=objects, classes=kinds, quality=quality, pilot=pilot, test=aside or None
+            hours,
+            count,
+            objects=objects,
+            classes=kinds,
+            quality=quality,
+            pilot=pilot,
+            test=aside or None,
+            wage=wage,
+            currency=currency,
         )
         typer.echo(str(answer))
         if pilot is not None:
@@ -176,13 +186,18 @@ def train(
 
 @app.command()
 def suggest(
-    where: Where = HERE, number: Annotated[int, typer.Option("-n", help="How many.", min=1)] = 10
+    where: Where = HERE,
+    number: Annotated[int, typer.Option("-n", help="How many.", min=1)] = 10,
+    by: Annotated[
+        str,
+        typer.Option(help="coverage: stand for many others; doubt: there is most to correct."),
+    ] = "coverage",
 ) -> None:
-    """Say which pictures to label next, and how."""
+    """Say which pictures to label next, and how; before anything is drawn, where to begin."""
     from ..labs import project
 
     with _told():
-        found = project.suggest(project.load(where), number)
+        found = project.suggest(project.load(where), number, by=by)
     for one in found:
         typer.echo(f"{one.picture.file}: {one.kind}; {one.why}")
     if not found:

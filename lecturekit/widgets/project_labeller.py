@@ -33,14 +33,15 @@ FILTERS: dict[str, str] = {
     "train": "all to learn from",
     "unlabelled": "without labels",
     "labelled": "with labels",
+    "suggested": "worth most next",
     "doubtful": "where the student is in doubt",
     "test": "set aside for the report",
 }
 #: What is drawn on pictures that are set aside: their masks alone are asked for.
 TEST_KINDS = ("polygon", "mask")
 
-#: Pictures that are asked for at a time where the student is in doubt.
-IN_DOUBT = 20
+#: Pictures that are asked for at a time: those worth most next, or where the student is in doubt.
+ASKED = 20
 
 #: The names of pictures, the most doubtful first.
 Doubtful = Callable[[], Sequence[str]]
@@ -94,7 +95,7 @@ class ProjectLabeller(VBox):
         if not project.train and not project.test:
             raise ValueError("project must have pictures that are there, got none")
         self.project = project
-        self._doubtful = doubtful or (lambda: [one.picture.file for one in suggest(project, IN_DOUBT)])
+        self._doubtful = doubtful or (lambda: self._suggested("doubt"))
         self._answers = answers or (lambda name: start_correction(project, name))
         self._labels = {p.file: project.labels(p) for p in (*project.train, *project.test)}
         self.queue: list[Picture] = list(project.train)
@@ -136,8 +137,10 @@ class ProjectLabeller(VBox):
         """Make the queue anew and show its first picture."""
         self._bar.trouble = ""
         project, unlabelled = self.project, [p for p in self.project.train if not self._labels[p.file]]
-        if name == "doubtful":
-            queue = self._in_doubt()
+        if name == "suggested":
+            queue = self._named(lambda: self._suggested("coverage"))
+        elif name == "doubtful":
+            queue = self._named(self._doubtful)
         else:
             labelled = [p for p in project.train if self._labels[p.file]]
             queue = {"unlabelled": unlabelled, "labelled": labelled, "test": project.test}.get(
@@ -146,9 +149,12 @@ class ProjectLabeller(VBox):
         self._bar._filter, self.queue = name, list(queue)
         self._show(next(iter(self.queue), None))
 
-    def _in_doubt(self) -> list[Picture]:
+    def _suggested(self, by: str) -> list[str]:
+        return [one.picture.file for one in suggest(self.project, ASKED, by=by)]
+
+    def _named(self, names: Doubtful) -> list[Picture]:
         try:
-            return [self.project.picture(name) for name in self._doubtful()]
+            return [self.project.picture(name) for name in names()]
         except (OSError, ValueError) as error:  # no student yet, or one of too few pictures
             self._bar.trouble = str(error)
             return []

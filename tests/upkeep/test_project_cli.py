@@ -53,6 +53,7 @@ def test_from_a_folder_to_masks(tmp_path, monkeypatch):
 def test_hours_are_planned(tmp_path):
     run("new", folder_of(tmp_path / "photos", 12), "--classes", "disc, square", "--path", tmp_path)
     assert "Draw " in run("plan", 2, "-p", tmp_path)
+    assert " CHF)." in run("plan", 2, "-p", tmp_path, "--wage", 30, "--currency", "CHF")
 
 
 @pytest.mark.parametrize("name", ["label", "correct"])

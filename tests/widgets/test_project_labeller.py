@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from lecturekit.labs import project as projects
+from lecturekit.widgets import project_labeller
 from lecturekit.widgets.project_labeller import ProjectLabeller
 
 BOX = {"id": "l1", "kind": "box", "class_index": 1, "points": [[2, 2], [20, 16]], "milliseconds": 4000}
@@ -48,7 +49,7 @@ def test_what_is_drawn_is_the_project_s_with_its_seconds(project):
     assert ProjectLabeller(project).picture != drawn  # another widget, after a restart
 
 
-def test_filters(project):
+def test_filters(project, monkeypatch):
     labeller = ProjectLabeller(project)
     draw(labeller, BOX)
     labeller.do("show labelled")
@@ -67,6 +68,13 @@ def test_filters(project):
     assert "no student" in labeller._bar.trouble
     labeller.do("show train")
     assert labeller._bar.trouble == ""
+    names = [p.file for p in project.train]
+    found = [projects.Suggestion(project.picture(name), "box", "", None, 0) for name in names[::-2]]
+    monkeypatch.setattr(project_labeller, "suggest", lambda *_, by: found if by == "coverage" else [])
+    labeller.do("show suggested")
+    assert [p.file for p in labeller.queue] == names[::-2]
+    labeller.do("show doubtful")
+    assert labeller.queue == []
     with pytest.raises(ValueError, match="filter"):
         labeller.do("show all")
 

@@ -13,7 +13,8 @@ from ._export import export
 from ._file import Picture, Project, Skipped, load, new, refresh
 from ._import import Imported, import_labels
 from ._pilot import reported
-from ._plan import Option, Pilot, Plan, own_prices, plan
+from ._plan import Pilot, own_prices, plan
+from ._planned import Option, Plan
 from ._predict import Predicted, label_map, predict
 from ._report import Board, Scores, leader_board, measure, report
 from ._seen import seen

@@ -367,7 +367,7 @@ def _scanned(project: Project) -> tuple[list[Picture], tuple[Skipped, ...]]:
             size = shapes.checked_size(image.shape[:2])
             return Picture(name, _content(image), size, "train", stat)
         except (OSError, ValueError) as error:
-            return Skipped(name, str(error))
+            return Skipped(name, str(error).removeprefix(f"{path.name} "))
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         looked = list(pool.map(look, names))

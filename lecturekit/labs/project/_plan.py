@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ...kit.checks import choice, number, whole
 from ...labels.costs import COSTS, Cost, price, seconds_an_image, sources
-from ...plots import PALETTE, STYLE
 from ..stopwatch import CLASSES, Measure, summary
 from ._curves import KINDS, Curves, logit, measured
+from ._planned import Option, Plan
 
 #: Shares of the pictures that get a mask in the mixtures that are looked at.
 MASKED = (0.05, 0.1, 0.2, 0.3, 0.5)
@@ -38,114 +35,6 @@ LEAST = 0.5
 TIE = 0.005
 #: How often the unknown is drawn.
 DRAWS = 2000
-
-
-@dataclass(frozen=True)
-class Option:
-    """One way to spend the hours.
-
-    Attributes:
-        pictures: how many get each kind of label.
-        hours: that are spent; fewer than there are where the folder is labelled before they are over.
-        quality: mean IoU to expect, 0..1.
-        low: of the interval, which holds 95 % of what may happen.
-        high: of the interval.
-        best: share of the draws in which no other option is better.
-    """
-
-    pictures: Mapping[str, int]
-    hours: float
-    quality: float
-    low: float
-    high: float
-    best: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """``boxes``, or ``boxes + 10 % masks``."""
-        total = max(1, sum(self.pictures.values()))
-        kinds = list(self.pictures)
-        if len(kinds) == 1:
-            return kinds[0]
-        return f"{kinds[0]} + {100 * self.pictures['masks'] / total:.0f} % masks"
-
-    def __str__(self) -> str:
-        many = " + ".join(f"{n} {kind}" for kind, n in self.pictures.items())
-        return f"{many}: {self.quality:.2f} ({self.low:.2f} to {self.high:.2f}) in {self.hours:.1f} h"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What `plan` answers.
-
-    Attributes:
-        options: every kind, and the best mixture of each with masks; the best first, and of those that are
-            the same within `TIE` the one of fewer hours.
-        changes: what the best option would be if something were otherwise.
-        hours_needed: for each option's name the hours until `quality` is to be expected; None where the
-            folder never gives it. Empty unless a quality was asked for.
-        doubts: what the reader should know before believing it.
-    """
-
-    options: tuple[Option, ...]
-    changes: Mapping[str, Option]
-    hours_needed: Mapping[str, float | None] = field(default_factory=dict)
-    doubts: tuple[str, ...] = ()
-
-    @property
-    def best(self) -> Option:
-        """The option to expect most of."""
-        return self.options[0]
-
-    def __str__(self) -> str:
-        head = ("label", "pictures", "hours", "mean IoU", "95 % interval", "best in")
-        lines = [head, *(_cells(option) for option in self.options)]
-        widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
-        text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
-        text += ["", f"Draw {self.best}.", "", "What would change it:"]
-        text += [f"  {what}: {option}" for what, option in self.changes.items()]
-        for name, hours in self.hours_needed.items():
-            text.append(
-                f"  hours needed with {name}: {'never in this folder' if hours is None else f'{hours:.1f}'}"
-            )
-        return "\n".join([*text, *(f"Note: {doubt}" for doubt in self.doubts)])
-
-    __repr__ = __str__
-
-    def figure(self) -> Figure:
-        """The options as dots with their intervals, the best on top; close it or hand it to `plots.show`."""
-        with matplotlib.rc_context(STYLE):
-            drawn, axis = plt.subplots(figsize=(6.4, 0.6 + 0.32 * len(self.options)))
-            for row, option in enumerate(self.options):
-                colour = PALETTE[6] if row == 0 else PALETTE[5]
-                axis.plot([option.low, option.high], [row, row], color=colour, linewidth=2)
-                axis.plot(option.quality, row, "o", color=colour, markersize=7)
-            names = [f"{o.name} ({sum(o.pictures.values())} pictures, {o.hours:.1f} h)" for o in self.options]
-            axis.set_yticks(range(len(self.options)), names)
-            axis.set(
-                xlim=(0, 1),
-                ylim=(len(self.options) - 0.4, -0.6),
-                xlabel="mean IoU to expect, with 95 % interval",
-            )
-        return drawn
-
-    def alt_text(self) -> str:
-        """What `figure` shows, in words."""
-        parts = [f"{o.name} {o.quality:.2f} ({o.low:.2f} to {o.high:.2f})" for o in self.options]
-        return f"Mean IoU to expect with 95 % interval: {'; '.join(parts)}."
-
-
-def _cells(option: Option) -> tuple[str, ...]:
-    interval = f"{option.low:.2f} to {option.high:.2f}"
-    many = str(sum(option.pictures.values()))
-    return (
-        option.name,
-        many,
-        f"{option.hours:.1f}",
-        f"{option.quality:.2f}",
-        interval,
-        f"{100 * option.best:.0f} %",
-    )
 
 
 @dataclass(frozen=True)
@@ -189,6 +78,8 @@ def plan(
     masked: Sequence[float] = MASKED,
     curves: Curves | None = None,
     seed: int = 0,
+    wage: float | None = None,
+    currency: str = "EUR",
 ) -> Plan:
     """Which labels to draw: what each kind, and a kind everywhere with masks on a few, buys in so many hours.
 
@@ -213,6 +104,9 @@ def plan(
             those that are level is offered.
         curves: other curves than the measured ones.
         seed: of the draws.
+        wage: what an hour of labelling costs: the plan then says the cost of each option, too. None: it
+            speaks of hours alone, for what an hour costs is for the reader to say.
+        currency: of the wage, as it is to be written behind a sum.
 
     Raises:
         ValueError: an argument out of its range, or hours for not even one picture.
@@ -240,11 +134,13 @@ def plan(
     options = asked.options()
     if not options:
         raise ValueError(f"hours must be enough to label one picture, got {hours}")
+    if wage is not None:
+        number("wage", wage, 0)
     needed = {}
     if quality is not None:
         number("quality", quality, 0, 1)
         needed = {option.name: asked.hours_for(option, quality) for option in options}
-    return Plan(options, asked.changes(options[0]), needed, asked.doubts())
+    return Plan(options, asked.changes(options[0]), needed, asked.doubts(), wage, currency)
 
 
 def own_prices(measures: Iterable[Measure]) -> dict[str, Cost]:

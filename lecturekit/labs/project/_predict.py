@@ -124,7 +124,7 @@ def predict(
                 image = load_photo(path)
                 shapes.checked_size(image.shape[:2])
             except (OSError, ValueError) as error:
-                skipped.append(Skipped(file, str(error)))
+                skipped.append(Skipped(file, str(error).removeprefix(f"{path.name} ")))
                 continue
             entry = work.answered(file, name, image)
             log.write(json.dumps({"name": name, "file": file, "stat": now, **entry}) + "\n")

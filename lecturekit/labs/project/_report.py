@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ...kit.cache import content_key
 from ...kit.checks import choice, number, whole
 from ...kit.files import read_json
 from ...kit.images import encoded, html_image
@@ -22,7 +23,7 @@ from ...kit.storage import write_atomic
 from ...labels import shapes
 from ...labels.costs import COSTS
 from ...learning.bootstrap import class_ious
-from ...plots import BOXES, label_overlay, rendered
+from ...plots import BOXES, PALETTE, label_overlay, rendered
 from ._file import Picture, Project, Skipped
 from ._seen import WORK_SIDE, seen
 from ._targets import mask_of
@@ -210,6 +211,7 @@ table { border-collapse: collapse; } th, td { text-align: right; padding: .2rem 
 th:first-child, td:first-child { text-align: left; } tr { border-bottom: 1px solid #8886; }
 figure { margin: 1rem 0; display: inline-block; } img { max-width: 100%; height: auto; }
 figcaption { font-size: .9rem; }
+.swatch { display: inline-block; width: .9em; height: .9em; border: 1px solid #8888; vertical-align: -.1em; }
 """
 
 
@@ -225,7 +227,7 @@ def _page(project: Project, found: Trained, scores: Scores) -> str:
         "yet. The interval says what other pictures of the same kind could give (bootstrap over the "
         f"pictures){_few(scores)}.</p>",
         _spread(scores),
-        _since(found, learned),
+        _since(project, found),
         "<h2>Class by class</h2>",
         _class_table(found, scores),
         "<h2>Does its confidence mean what it says?</h2>",
@@ -235,7 +237,7 @@ def _page(project: Project, found: Trained, scores: Scores) -> str:
         "<h2>What was drawn</h2>",
         _label_table(learned, aside),
         "<h2>Worst pictures</h2>",
-        "<p>Left the mask drawn by hand, right the answer.</p>",
+        f"<p>Left the mask drawn by hand, right the answer. {_legend(found)}</p>",
         *_worst(project, scores),
     ]
     head = f'<meta charset="utf-8"><title>Project report</title><style>{_STYLE}</style>'
@@ -253,13 +255,42 @@ def _spread(scores: Scores) -> str:
     return f"<p>{len(scores.seeds)} students alone: {_percent(low)} to {_percent(high)}.</p>"
 
 
-def _since(found: Trained, learned: dict[str, Any]) -> str:
-    if learned["labels"] == found.facts["labels"]:
-        return ""
-    return "<p>Labels have changed since this student was trained: train again to see what they bring.</p>"
+def _since(project: Project, found: Trained) -> str:
+    """What has happened to the pictures that were learned from, and to their labels."""
+    then = found.facts["drawn"]
+    now = {one.content: project.labels(one) for one in project.train}
+    gone = len(then.keys() - now.keys())
+    changed = sum(content_key(some) != then.get(name) for name, some in now.items() if some or name in then)
+    said = ""
+    if changed:
+        said += (
+            f"<p>Since this student was trained, labels of {_pictures(changed)} have been drawn or changed: "
+            "train again to see what they bring.</p>"
+        )
+    if gone:
+        said += (
+            f"<p>Of the pictures it learned from, {gone} cannot be found where they were; their labels are "
+            "kept. If they were moved or renamed, <code>project refresh</code> finds them again.</p>"
+        )
+    return said
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"
+
+
+def _legend(found: Trained) -> str:
+    """The colour of each class in the pictures."""
+    said = []
+    for k, name in enumerate(found.classes[1:]):
+        swatch = f'<span class="swatch" style="background:{PALETTE[1 + k % (len(PALETTE) - 1)]}"></span>'
+        said.append(f"{swatch} {html.escape(name)}")
+    return f"Colours: {', '.join(said)}; background is left as it is."
 
 
 def _halves(found: Trained) -> str:
+    if found.settings.finetune:
+        return "A network that was trained as a whole is not calibrated here."
     if not found.halves:
         return "There were too few pictures to calibrate on."
     return f"(Calibrated on the pictures to learn from, temperature {found.facts['temperature']:.2f}.)"

@@ -73,7 +73,8 @@ def train(
     what is there and what is not, and by what looks like an object (`learning.points`); tags alone first
     find seeds (`learning.seed_expand`). Where there are such pictures, a second round learns from what the
     first believes of them. Two more students see half of the pictures each: from what each says of the
-    other's half comes the temperature that makes confidence mean what it says.
+    other's half comes the temperature that makes confidence mean what it says. Where the whole network is
+    trained, these two are still heads on frozen features: they say which picture to label next, and no more.
 
     Args:
         project: with labels on at least one picture to learn from.
@@ -98,9 +99,10 @@ def train(
     start = time.process_time()
     lesson = make_lesson(project, side=whole("side", side, 32), device=device, progress=progress)
     run = _Run(project, lesson, finetune, pick_device(device), resume, progress)
-    halves, temperature = run.halves()
+    halves, warmth = dataclasses.replace(run, finetune=False).halves()
+    temperature = 1.0 if finetune else warmth  # of heads; the whole network's would be another
     students = tuple(_cooled(run.student(seed), temperature) for seed in seeds)
-    halves = tuple(_cooled(one, temperature) for one in halves)
+    halves = tuple(_cooled(one, warmth) for one in halves)
     facts = lesson.facts | {
         "seeds": [int(seed) for seed in seeds],
         "temperature": float(temperature),
@@ -123,7 +125,7 @@ class Lesson:
         pictures: those with labels.
         features: of them.
         targets: what is known of each.
-        facts: labels by kind, pictures, milliseconds of drawing.
+        facts: labels by kind, pictures, hours of drawing, and a digest of each picture's labels.
     """
 
     pictures: list[Picture]
@@ -163,7 +165,9 @@ def make_lesson(
     bar = tqdm(pictures, desc="labels", leave=False, disable=not progress)
     images = zip(bar, found.pictures.images, strict=True)
     targets = [target(project, one, image, drawn[one]) for one, image in images]
-    return Lesson(pictures, found, targets, facts_of([drawn[one] for one in pictures]))
+    facts = facts_of([drawn[one] for one in pictures])
+    facts["drawn"] = {one.content: disk.content_key(drawn[one]) for one in pictures}
+    return Lesson(pictures, found, targets, facts)
 
 
 def facts_of(drawn: Sequence[Sequence[dict]]) -> dict[str, Any]:
@@ -257,7 +261,7 @@ class _Run:
     def halves(self) -> tuple[tuple[Student, ...], float]:
         """Students of half of the pictures each, and the temperature by what they say of the other half."""
         count = len(self.lesson.pictures)
-        if count < LEAST or self.finetune:
+        if count < LEAST:
             return (), 1.0
         number = np.random.default_rng(0).permutation(count)
         parts = [np.sort(number[::2]), np.sort(number[1::2])]

@@ -28,7 +28,7 @@ from ...models import load_classifier
 from ._file import Project
 
 #: Of the file; one of another edition is trained anew.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +40,11 @@ class Trained:
         side: longer side of a picture as the network sees it.
         settings: of the training.
         students: one a seed; their logits are averaged.
-        halves: two that learned from half of the pictures each; none where there are too few.
+        halves: two heads that learned from half of the pictures each; none where there are too few.
         mean: of the features, ``(C',)``.
         matrix: of their reduction, ``(C', C)``.
-        facts: what the report tells: labels by kind, pictures, seeds, seconds of CPU, temperature.
+        facts: what the report tells: labels by kind, pictures, seeds, seconds of CPU, temperature, and of
+            what was drawn on each picture a digest, by the picture's content.
     """
 
     classes: tuple[str, ...]
@@ -241,8 +242,8 @@ def _restored(content: dict[str, Any]) -> Trained:
     mean, matrix = content["mean"].numpy(), content["matrix"].numpy()
     classes = tuple(about["classes"])
 
-    def student(kept: dict[str, Any]) -> Student:
-        if settings.finetune:
+    def student(kept: dict[str, Any], whole: bool) -> Student:
+        if whole:
             module: nn.Module = make_network(
                 "efficientnet_lite0",
                 len(classes),
@@ -253,8 +254,8 @@ def _restored(content: dict[str, Any]) -> Trained:
         else:
             module = make_head(settings.head, matrix.shape[1], len(classes), settings.hidden)
         module.load_state_dict(kept["state"])
-        return Student(module, len(classes), settings.finetune, kept["offset"])
+        return Student(module, len(classes), whole, kept["offset"])
 
-    students = tuple(student(one) for one in content["students"])
-    halves = tuple(student(one) for one in content["halves"])
+    students = tuple(student(one, settings.finetune) for one in content["students"])
+    halves = tuple(student(one, False) for one in content["halves"])
     return Trained(classes, about["side"], settings, students, halves, mean, matrix, about["facts"])

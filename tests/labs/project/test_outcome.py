@@ -32,7 +32,7 @@ from lecturekit.labs.project import _predict
 from lecturekit.labs.project._seen import _reduction
 from lecturekit.labs.project._trained import answer
 from lecturekit.learning.features import Pictures, features
-from lecturekit.plots import label_overlay
+from lecturekit.plots import PALETTE, label_overlay
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -93,6 +93,37 @@ def test_without_masks_set_aside_there_is_no_number(begun):
     project.train(begun, side=64, device="cpu", progress=False)
     with pytest.raises(ValueError, match="4 of them wait"):
         project.report(begun)
+
+
+@pytest.mark.usefixtures("own_data", "quick")
+def test_the_page_says_what_has_happened_since(begun):
+    """Nothing; a label more; a label moved, their number being the same; pictures that are gone."""
+
+    def page():
+        return project.report(begun).read_text("utf-8")
+
+    for one in begun.train[:8]:
+        begun.save_labels(one, drawn(painted(number(one))[1], "mask"))
+    project.train(begun, side=64, device="cpu", progress=False)
+    assert "Since this student" not in page()
+    assert "cannot be found" not in page()
+    begun.save_labels(begun.train[9], drawn(painted(number(begun.train[9]))[1], "box"))
+    assert "labels of 1 picture have been drawn or changed" in page()
+    first, second = begun.train[0], begun.train[1]
+    begun.file(first).rename(begun.folder / "elsewhere.png")
+    changed = begun.labels(second)[0]
+    begun.save_labels(second, [changed | {"milliseconds": changed["milliseconds"] + 1}])
+    text = page()
+    assert "labels of 2 pictures have been drawn or changed" in text
+    assert "it learned from, 1 cannot be found" in text
+    begun = project.refresh(begun)
+    assert "cannot be found" not in page()
+
+
+def test_the_colours_of_the_answers_have_names(page):
+    text = page.read_text("utf-8")
+    for colour, name in zip(PALETTE[1:], ("disc", "square"), strict=False):
+        assert f'style="background:{colour}"></span> {name}' in text
 
 
 def test_a_board_of_good_and_bad_files(page, tmp_path):

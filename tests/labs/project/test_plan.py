@@ -1,9 +1,11 @@
 """The plan: its curves, arithmetic by hand, what its interval must hold, and what would change it."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 
 from lecturekit.labels.costs import COSTS
 from lecturekit.labs import stopwatch
@@ -267,3 +269,32 @@ def test_split_adds_up():
         parts = split(pictures, {"boxes": 0.85, "masks": 0.15})
         assert sum(parts.values()) == pictures
         assert abs(parts["masks"] - 0.15 * pictures) <= 0.5 + 1e-9
+
+
+# ----------------------------------------------------------------------------------------------- money
+
+
+def test_a_wage_turns_hours_into_money(curves):
+    known = {"prices": {"boxes": 5.0, "masks": 50.0}, "kinds": ["boxes", "masks"], "curves": curves}
+    silent, told = plan(2, 100, **known), plan(2, 100, **known, wage=30, currency="CHF", quality=0.4)
+    assert told.options == silent.options  # money changes no answer
+    best = told.best
+    assert told.cost(best.hours) == f"{30 * best.hours:.0f} CHF"
+    assert (told.cost(0.1), told.cost(100), silent.cost(2)) == ("3.00 CHF", "3,000 CHF", "")
+    assert f"in {best.hours:.1f} h ({told.cost(best.hours)})." in str(told)
+    for option in told.options:
+        row = next(line for line in str(told).splitlines() if line.startswith(option.name + "  "))
+        assert f" {told.cost(option.hours)} " in row
+        needed = told.hours_needed[option.name]
+        assert re.search(rf"with {re.escape(option.name)}: [\d.]+ \({told.cost(needed)}\)", str(told))
+    assert "CHF" not in str(silent)
+    assert "cost" not in str(silent)
+    figure = told.figure()
+    assert all("CHF" in text.get_text() for text in figure.axes[0].get_yticklabels())
+    plt.close(figure)
+
+
+def test_a_wage_is_a_number(curves):
+    with pytest.raises(ValueError, match="wage"):
+        plan(2, 100, curves=curves, wage=-1)
+    assert plan(2, 100, curves=curves, wage=0, currency="").cost(2) == "0.00"

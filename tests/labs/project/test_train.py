@@ -9,7 +9,7 @@ from project_pictures import drawn, number, painted
 
 from lecturekit.labels import shapes
 from lecturekit.labs import project
-from lecturekit.labs.project import Picture, _seen, _targets, _train
+from lecturekit.labs.project import Picture, _seen, _suggest, _targets, _train
 
 OPTIONS = {"side": 64, "device": "cpu", "progress": False}
 
@@ -209,12 +209,16 @@ def test_a_temperature_changes_confidence_and_no_answer(taught):
 @pytest.mark.usefixtures("quick", "own_data", "one_thread")
 def test_the_whole_network_can_be_trained(begun, monkeypatch):
     monkeypatch.setitem(_train.FINETUNE, "epochs", 2)
+    monkeypatch.setattr(_train, "LEAST", 6)
     draw(begun, "mask", None, None, "box", "point")
     made = project.train(begun, finetune=True, **OPTIONS)
     read = project.trained(begun)
     assert [one.fingerprint() for one in read.students] == [one.fingerprint() for one in made.students]
-    assert read.halves == ()
+    assert [one.whole for one in (*read.students, *read.halves)] == [True, False, False]
+    assert read.facts["temperature"] == 1  # that of the halves would be another network's
+    assert [one.picture in begun.train for one in project.suggest(begun, 2)] == [True, True]
     assert project.label_map(begun, begun.train[0]).shape == (48, 64)
+    assert "is not calibrated" in project.report(begun).read_text("utf-8")
     for name in ("student.pt", "student.onnx"):  # the whole network goes into the file
         assert project.export(begun, begun.path.with_name(name)).stat().st_size > 1e7
 
@@ -297,14 +301,46 @@ def test_suggestions_are_pictures_without_labels_each_once(begun):
     draw(begun, "mask", None)
     assert project.labeller_options(begun) == {}
     project.train(begun, **OPTIONS)
-    found = project.suggest(begun, 7)
-    names = [one.picture.file for one in found]
-    assert len(set(names)) == 7
-    assert not any(begun.labels(one.picture) for one in found)
-    assert all(one.kind in shapes.KINDS and 0 <= one.doubt <= 1 and one.why for one in found)
-    assert len(project.suggest(begun, 100)) == 10
+    for by in ("coverage", "doubt"):
+        found = project.suggest(begun, 7, by=by)
+        names = [one.picture.file for one in found]
+        assert len(set(names)) == 7
+        assert not any(begun.labels(one.picture) for one in found)
+        assert all(one.kind in shapes.KINDS and 0 <= one.doubt <= 1 and one.why for one in found)
+        assert sum(one.alike for one in found) <= 10 - 7
+        assert len(project.suggest(begun, 100, by=by)) == 10
     assert project.labeller_options(begun)["doubtful"]()[:7] == names
     with pytest.raises(ValueError, match="n must be"):
         project.suggest(begun, 0)
+    with pytest.raises(ValueError, match="by must be"):
+        project.suggest(begun, by="luck")
     draw(begun, "mask")
     assert project.suggest(begun) == []
+
+
+@pytest.mark.usefixtures("own_data", "one_thread")
+def test_where_to_begin_is_told_without_a_student(begun):
+    found = project.suggest(begun, 3)
+    assert [(one.kind, one.doubt) for one in found] == [("box", None)] * 3
+    assert 0 < sum(one.alike for one in found) <= 20 - 3
+    assert f"{found[0].alike} more look" in found[0].why
+    with pytest.raises(FileNotFoundError, match="no student"):
+        project.suggest(begun, by="doubt")
+
+
+@pytest.mark.parametrize("known", [None, 3])
+def test_each_suggestion_brings_the_others_nearest(known):
+    """Against trying each picture by the definition."""
+    rng = np.random.default_rng(4)
+    rows = rng.normal(size=(14, 5)).astype("f4")
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    here, there = rows[:10], None if known is None else rows[10 : 10 + known]
+    shown = [] if there is None else list(there)
+
+    def near(some):
+        return sum(max([-1.0, *(float(one @ other) for other in some)]) for one in here)
+
+    for k in _suggest.covering(here, there, 4):
+        gains = [near([*shown, one]) for one in here]
+        assert gains[k] == pytest.approx(max(gains), abs=1e-5)
+        shown.append(here[k])
