@@ -272,14 +272,14 @@ class Bench:
         kept, rows = _results.kept("project"), []
         if kept["settings"].get("suggest") == SUGGEST and self.known:
             rows = [row for row in kept["rows"] if row["role"] == "suggest"]
-        teacher, judge = self.tables["outcome", "", 0]
         key, found = content_key(SUGGEST, self.about)[:16], []
         for kind in tqdm(TRIED, unit="kind of suggestions"):
             for seed in SEEDS:
                 own = [row for row in rows if (row["name"], row["seed"]) == (kind, seed)]
                 file = data_dir() / "benchmarks" / "project" / f"suggest-{kind}-{seed}-{key}.json"
                 if not own and not file.is_file():
-                    write_atomic(file, json.dumps(suggestions(teacher, judge, kind, seed)))
+                    made = suggestions(*self.tables["outcome", "", 0], kind, seed)
+                    write_atomic(file, json.dumps(made))
                 found += own or json.loads(file.read_text(encoding="utf-8"))
         return found
 

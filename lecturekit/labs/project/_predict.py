@@ -259,12 +259,15 @@ class _Work:
         students = [one.fingerprint() for one in self.trained.students]
         options = [self.to, self.confidence, self.overlays]
         about = {"student": disk.content_key(students, list(self.trained.classes), options)}
-        lines = list(_lines(self.log))
-        if lines[:1] == [about]:
-            done = {line["name"]: [line["file"], *line["stat"]] for line in lines[1:]}
-            self._rewrite([about, *lines[1:]])  # without the half line of a call that was killed
+        if next(_lines(self.log), None) == about:
+            done = {}
+            with replacing(self.log) as file:  # without the half line of a call that was killed
+                for line in _lines(self.log):  # one at a time: a line for COCO is long
+                    file.write(json.dumps(line).encode() + b"\n")
+                    if line != about:
+                        done[line["name"]] = [line["file"], *line["stat"]]
             return done
-        self._rewrite([about])
+        write_atomic(self.log, json.dumps(about) + "\n")
         names = self.trained.classes[1:]
         if self.to in ("png", "voc"):
             write_atomic(self.out / "labelmap.txt", labelmap(names))
@@ -272,9 +275,6 @@ class _Work:
             listed = "".join(f"  {k}: {json.dumps(n, ensure_ascii=False)}\n" for k, n in enumerate(names))
             write_atomic(self.out / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{listed}")
         return {}
-
-    def _rewrite(self, lines: list[dict]) -> None:
-        write_atomic(self.log, "".join(json.dumps(line) + "\n" for line in lines))
 
     def put(self, name: str, data: bytes | str) -> None:
         """Write one file whole or not at all.

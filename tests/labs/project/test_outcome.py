@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 import warnings
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -240,6 +241,36 @@ def test_it_goes_on_after_a_break(taught, others, tmp_path, monkeypatch):
     assert len({a["id"] for a in content["annotations"]}) == len(content["annotations"])
     predicted(taught, others, "coco", out, overlays=False)
     assert len(calls) == 4 + 6 + 7
+
+
+@pytest.mark.parametrize("to", ["coco", "voc"])
+def test_one_picture_at_a_time_is_in_memory(taught, tmp_path, monkeypatch, to):
+    """Of forty pictures, also on going on after a break."""
+    names = [f"{k:02}.png" for k in range(40)]
+    (tmp_path / "many").mkdir()
+    for name in names:
+        (tmp_path / "many" / name).write_bytes(b"")
+    alive, most, stop = set(), [], 25
+
+    def load(path):
+        image = np.full((30, 40, 3), int(Path(path).stem), np.uint8)
+        alive.add(id(image))
+        weakref.finalize(image, alive.discard, id(image))
+        most.append(len(alive))
+        if len(most) == stop:
+            raise KeyboardInterrupt
+        return image
+
+    def answered(network, image, side, device=None):
+        return np.full(image.shape[:2], 1, np.uint8), np.ones(image.shape[:2], np.float32)
+
+    monkeypatch.setattr(_predict, "load_photo", load)
+    monkeypatch.setattr(_predict, "answer_of", answered)
+    with pytest.raises(KeyboardInterrupt):
+        predicted(taught, tmp_path / "many", to, tmp_path / "out")
+    made = predicted(taught, tmp_path / "many", to, tmp_path / "out")
+    assert (made.pictures, len(most)) == (40, 41)
+    assert max(most) <= 2
 
 
 def test_no_folder_no_pictures_no_format(taught, others, tmp_path):
