@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets.voc import CLASSES
+from ..kit import markdown
 from ..labels.costs import price, seconds_an_image
 from ..labs.project._curves import KINDS
 from ..labs.project._suggest import covering, doubt, doubted, looks
@@ -117,17 +118,14 @@ def suggestion_table(rows: Sequence[Mapping[str, Any]]) -> str:
     Args:
         rows: of all of `bench project`.
     """
-    lines = [
-        f"| labels | at equal | suggested by | with {START} | pictures more | by chance | mean IoU "
-        "| by chance | gain | better in |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    head = ["labels", "at equal", "suggested by", f"with {START}", "pictures more", "by chance", "mean IoU"]
     own = [row for row in rows if row["role"] == "suggest"]
+    cells = []
     for kind in dict.fromkeys(row["name"] for row in own):
         for equal in EQUAL:
             for by in ("coverage", "doubt"):
-                lines.append(_line([row for row in own if row["name"] == kind], equal, by))
-    return "\n".join(lines)
+                cells.append(_cells([row for row in own if row["name"] == kind], equal, by))
+    return markdown.table([*head, "by chance", "gain", "better in"], cells)
 
 
 def gains(rows: Sequence[Mapping[str, Any]], equal: str, by: str) -> NDArray[np.float64]:
@@ -145,7 +143,7 @@ def gains(rows: Sequence[Mapping[str, Any]], equal: str, by: str) -> NDArray[np.
     return np.subtract(named, lots)
 
 
-def _line(rows: Sequence[Mapping[str, Any]], equal: str, by: str) -> str:
+def _cells(rows: Sequence[Mapping[str, Any]], equal: str, by: str) -> list[str]:
     def mean(key: str, way: str, about: str = equal) -> float:
         return float(np.mean([row[key] for row in rows if (row["by"], row["equal"]) == (way, about)]))
 
@@ -154,5 +152,4 @@ def _line(rows: Sequence[Mapping[str, Any]], equal: str, by: str) -> str:
     cells = [rows[0]["name"], equal, by, f"{100 * mean('iou', 'start', ''):.1f}"]
     cells += [f"{mean('pictures', way):.1f}" for way in (by, "chance")]
     cells += [f"{100 * mean('iou', way):.1f}" for way in (by, "chance")]
-    cells += [f"{apart.mean():+.1f} ± {error:.1f}", f"{(apart > 0).sum()} of {len(apart)}"]
-    return f"| {' | '.join(cells)} |"
+    return [*cells, f"{apart.mean():+.1f} ± {error:.1f}", f"{(apart > 0).sum()} of {len(apart)}"]

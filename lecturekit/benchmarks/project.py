@@ -26,11 +26,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..datasets.voc import CLASSES
-from ._suggested import LOTS, SEEDS, START, TRIED, suggestion_table, suggestions
-from .boxes import interval
-from .hints import OBJECTNESS, REGULARISER
-from .hints import SEEDS as FOUND
-from .photographs import Pictures, on_grid, pictures
+from ..kit import markdown
+from ..kit.cache import content_key
+from ..kit.storage import data_dir, write_atomic
 from ..labels.label_map import BACKGROUND, IGNORE
 from ..labs.project._curves import Curves, curves_of, logit
 from ..labs.project._plan import plan
@@ -64,13 +62,9 @@ from ._hours import (
 )
 from ._suggested import LOTS, SEEDS, START, TRIED, suggestion_table, suggestions
 from .boxes import interval
-<<<<<<< HEAD
-from .hints import OBJECTNESS, REGULARISER, SEEDS
-from .photographs import Pictures, on_grid, pictures
-=======
-from .hints import OBJECTNESS, REGULARISER, Pictures, on_grid, pictures
+from .hints import OBJECTNESS, REGULARISER
 from .hints import SEEDS as FOUND
->>>>>>> 9e8d496 (project: suggestions by coverage, plan with a wage, report says what has changed and names its colours (benchmark rows follow))
+from .photographs import Pictures, on_grid, pictures
 
 #: What is measured of a student.
 MEASURED = ("iou", "background", "low", "high", "cpu", "objects")
@@ -421,18 +415,10 @@ def table(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str
         people = [ious[[row["speed"] == speed for row in some]].mean() for speed in settings["speeds"]]
         equal = [ious[np.equal(sizes, size)] for size in np.unique(sizes)]
         within = np.mean([part.var(ddof=1) for part in equal if len(part) > 1]) ** 0.5
-<<<<<<< HEAD
-        mean, between = ious[first].mean(), ious[first].std(ddof=1)
+        mean, between = np.mean(people), np.std(people, ddof=1)
         numbers = [f"{value:.1f}" for value in (mean, between, within, guess)]
         spread = f"{low:.1f} to {high:.1f}"
         cells.append([name, hours, label, *numbers, spread, f"{inside} of {ious.size}"])
-=======
-        mean, between = np.mean(people), np.std(people, ddof=1)
-        lines.append(
-            f"| {name} | {hours} | {label} | {mean:.1f} | {between:.1f} | {within:.1f} | {guess:.1f} "
-            f"| {low:.1f} to {high:.1f} | {inside} of {ious.size} |"
-        )
->>>>>>> 9e8d496 (project: suggestions by coverage, plan with a wage, report says what has changed and names its colours (benchmark rows follow))
     told = [row for some in groups.values() for row in some]
     held = sum(row["plan"][1] <= row["iou"] <= row["plan"][2] for row in told)
     width = np.mean([row["plan"][2] - row["plan"][1] for row in told])
