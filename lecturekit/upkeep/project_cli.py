@@ -190,7 +190,9 @@ def suggest(
     number: Annotated[int, typer.Option("-n", help="How many.", min=1)] = 10,
     by: Annotated[
         str,
-        typer.Option(help="coverage: stand for many others; doubt: there is most to correct."),
+        typer.Option(
+            help="coverage: what stands for many others, to label; doubt: where there is most to correct."
+        ),
     ] = "coverage",
 ) -> None:
     """Say which pictures to label next, and how; before anything is drawn, where to begin."""
