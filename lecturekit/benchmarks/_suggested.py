@@ -76,8 +76,8 @@ def row_of(
     """
     student = teacher.taught({kind: numbers}, seed)
     pairs = zip(student.labels(judge.features), judge.masks, strict=True)
-    counts = sum(picture_counts(*pair, len(CLASSES)) for pair in pairs)
-    return {"role": "suggest", "name": kind, "seed": seed, "iou": float(np.nanmean(class_ious(counts)))}
+    ious = class_ious(np.sum([picture_counts(*pair, len(CLASSES)) for pair in pairs], axis=0))
+    return {"role": "suggest", "name": kind, "seed": seed, "iou": float(np.nanmean(ious))}
 
 
 def costs(boxes: Sequence[NDArray], kind: str) -> dict[str, NDArray[np.float64]]:
