@@ -21,7 +21,7 @@ from ..labels.boxes import clip_boxes, fill_boxes, inner_boxes, intersect_labels
 from ..labels.label_map import IGNORE
 from ..metrics import label_quality
 from ..pixels.edges import boundary_map, hed_edges, hed_weights_path
-from ..pixels.grabcut import grabcut_boxes, grabcut_plus_inner, opencv_grabcut
+from ..pixels.grabcut import grabcut_boxes, grabcut_plus_inner, looseness, opencv_grabcut
 from ..pixels.proposals import best_proposal, proposals
 from . import _results
 
@@ -30,8 +30,11 @@ MaskMaker = Callable[[Picture], Sequence[NDArray[np.bool_]]]
 
 OPENCV = "GrabCut, OpenCV"
 RULE = "GrabCut, OpenCV, the box where it finds under 10 %"
+ESTIMATED = "GrabCut+, looseness estimated"
 #: How far each side of a box is moved out, in widths and heights of the box.
 MARGINS = (0.0, 0.05, 0.1, 0.2)
+#: From so many pictures at most is estimated how loose the boxes are.
+LOOK_AT = 100
 #: Two methods differ on an image where their mean IoU does by more than this.
 DIFFERENCE = 0.01
 
@@ -53,13 +56,17 @@ def run(
     voc = VOC(data, split)
     chosen = np.linspace(0, len(voc) - 1, min(pictures or len(voc), len(voc))).astype(int)
     labels, overlaps, seconds = defaultdict(list), defaultdict(list), defaultdict(float)
+    loose = _looseness(voc, chosen, side)
     truth = []
     for k in tqdm(chosen.tolist(), desc="labels", leave=False):
         picture = shrunk(voc[k], side)
         truth.append(picture.mask)
         for margin in MARGINS:
             clock = seconds if margin == 0 else defaultdict(float)
-            made = _masks(loosened(picture, margin), makers, clock)
+            estimated: MaskMaker = lambda p, loose=loose[margin]: list(  # noqa: E731
+                grabcut_boxes(p.image, p.boxes, boundary_map, loose=loose).masks
+            )
+            made = _masks(loosened(picture, margin), makers | {ESTIMATED: estimated}, clock)
             for name, masks in made.items():
                 overlaps[margin, name].append(object_overlaps(masks, picture))
             if margin == 0:
@@ -68,6 +75,7 @@ def run(
     names = [name for name in labels if not name.endswith("\n0")]
     rows = [_label_row(n, labels[n], labels.get(n + "\n0"), truth, seconds) for n in names]
     rows += [_object_row(margin, name, overlaps) for margin, name in overlaps]
+    rows += [{"table": "looseness", "margin": margin, "estimate": found} for margin, found in loose.items()]
     settings = {"split": split, "pictures": len(truth), "side": side, "votes": votes}
     _results.save("grabcut", rows, settings | {"threads": torch.get_num_threads()})
     return "\n".join([*_tables(rows, settings), "", *_bounds(voc, chosen, side)])
@@ -127,6 +135,13 @@ def object_overlaps(masks: Sequence[NDArray[np.bool_]], picture: Picture) -> NDA
         if thing.sum() >= 0.05 * np.prod(box[2:] - box[:2]):
             overlaps.append((masks[k] & thing).sum() / ((masks[k] | thing) & known).sum())
     return np.array(overlaps)
+
+
+def _looseness(voc: VOC, chosen: NDArray[np.int64], side: int) -> dict[float, float]:
+    """How loose boxes are thought to be, by how loose they are; all of a margin are looked at together."""
+    pictures = [shrunk(voc[k], side) for k in chosen[:: max(1, len(chosen) // LOOK_AT)].tolist()]
+    images = [picture.image for picture in pictures]
+    return {m: looseness(images, [loosened(p, m).boxes for p in pictures]) for m in MARGINS}
 
 
 def _filled(picture: Picture) -> list[NDArray[np.bool_]]:
@@ -227,7 +242,8 @@ def _tables(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[str]:
             if r["method"] == name
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+    found = [f"{row['estimate']:.3f}" for row in rows if row["table"] == "looseness"]
+    return [*lines, "", f"Looseness, estimated from all boxes of a margin: {', '.join(found)}."]
 
 
 def _bounds(voc: VOC, chosen: NDArray[np.int64], side: int, max_pictures: int = 20) -> list[str]:

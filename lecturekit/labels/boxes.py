@@ -271,6 +271,44 @@ def shrink(boxes: NDArray[np.int64], factor: float) -> NDArray[np.int64]:
     return np.concatenate([corner, corner + inner], 1)
 
 
+def tighten(boxes: ArrayLike, loose: float, size: Sequence[int]) -> NDArray[np.int64]:
+    """Boxes that were drawn with room round their objects, brought to the size that the objects have.
+
+    Args:
+        boxes: ``(N, 4)``, each side `loose` times the object's width or height outside the object.
+        loose: that share, at least 0. Sides that lie on the border of the picture stay: there the object may
+            go on outside.
+        size: height and width of the picture.
+
+    Returns:
+        ``int64 (N, 4)``, clipped as by `clip_boxes`; a side of at least a pixel keeps one.
+
+    Raises:
+        ValueError: as `clip_boxes`, or a share below 0.
+
+    Example:
+        >>> tighten([(4, 6, 16, 18), (0, 6, 11, 18)], loose=0.1, size=(40, 40)).tolist()
+        [[5, 7, 15, 17], [0, 7, 10, 17]]
+    """
+    loose = number("loose", loose, 0)
+    clipped = clip_boxes(boxes, size)
+    inner = inside_picture(clipped, size)
+    sides = clipped[:, 2:] - clipped[:, :2]
+    moved = (
+        sides * loose / (1 + loose * (inner[:, :2].astype(int) + inner[:, 2:]))
+    )  # of objects drawn tightly
+    start = np.floor(clipped[:, :2] + inner[:, :2] * moved + 0.5).astype(np.int64)
+    end = np.floor(clipped[:, 2:] - inner[:, 2:] * moved + 0.5).astype(np.int64)
+    start = np.minimum(start, np.maximum(clipped[:, 2:] - 1, clipped[:, :2]))
+    return np.concatenate([start, np.maximum(end, start + (sides > 0))], 1)
+
+
+def inside_picture(clipped: NDArray[np.int64], size: Sequence[int]) -> NDArray[np.bool_]:
+    """Which sides of clipped boxes do not lie on the picture's border: ``(N, 4)``."""
+    height, width = size
+    return clipped != [0, 0, width, height]
+
+
 def _mask(mask: ArrayLike, size: Sequence[int]) -> NDArray[np.bool_]:
     mask = np.asarray(mask)
     if mask.dtype != bool or mask.shape != tuple(size):

@@ -54,6 +54,8 @@ class Settings:
         side: a box with a longer side is worked on at this size,
         fine_side: and its outline is then cut once more, in a band, at this size. 0 leaves that out.
         exact: use `exact_min_cut` instead of `min_cut` at `side`.
+        loose: how far every side of a box lies outside its object, in widths and heights of the object. The
+            box is brought in by as much first. `grabcut.looseness` estimates it.
 
     Raises:
         ValueError: a value out of range, by name.
@@ -67,9 +69,15 @@ class Settings:
     side: int = 64
     fine_side: int = 256
     exact: bool = False
+    loose: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, max_ in (("strength", math.inf), ("margin", math.inf), ("min_fill", 1.0)):
+        for name, max_ in (
+            ("strength", math.inf),
+            ("margin", math.inf),
+            ("min_fill", 1.0),
+            ("loose", math.inf),
+        ):
             number(name, getattr(self, name), 0, max_)
         for name, min_ in (("components", 1), ("rounds", 1), ("side", 8), ("fine_side", 0)):
             whole(name, getattr(self, name), min_)

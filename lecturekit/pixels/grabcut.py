@@ -24,10 +24,23 @@ from numpy.typing import ArrayLike, NDArray
 from ..kit.checks import number, whole
 from ..kit.devices import pick_device
 from ..kit.images import checked_image, checked_images
-from ..labels.boxes import checked_boxes, clip_boxes, paint_masks, paint_order, window
+from ..labels.boxes import (
+    checked_boxes,
+    clip_boxes,
+    inside_picture,
+    paint_masks,
+    paint_order,
+    tighten,
+    window,
+)
 from ..labels.label_map import BACKGROUND, IGNORE
 from . import _boxcut
 from ._boxcut import Edges, Settings
+
+#: Mean gap between the sides of a box and the mask in it, by how loose the boxes are (`looseness`), measured
+#: on 227 boxes of photographs. Masks do not touch all sides of tight boxes, either.
+LOOSE = (0.0, 0.05, 0.1, 0.2)
+GAPS = (0.064, 0.084, 0.1, 0.122)
 
 
 class GrabCuts(NamedTuple):
@@ -145,8 +158,8 @@ def grabcut_images(
         boxes: as many arrays ``(N, 4)``, in pixels, half open.
         edges: as many boundary maps or functions, as in `grabcut`, or None.
         device: where to compute; another one, with a warning, where it is not there.
-        options: strength, margin, components, rounds, min_fill, side, fine_side and exact, as `Settings` of
-            `pixels._boxcut` explains them.
+        options: strength, margin, components, rounds, min_fill, side, fine_side, exact and loose, as
+            `Settings` of `pixels._boxcut` explains them.
 
     Returns:
         One `GrabCuts` an image.
@@ -162,7 +175,7 @@ def grabcut_images(
         raise ValueError(
             f"boxes and edges must be one an image, got {len(boxes)} boxes, {len(images)} images"
         )
-    clipped = [clip_boxes(b, image.shape[:2]) for b, image in zip(boxes, images, strict=True)]
+    clipped = [tighten(b, settings.loose, image.shape[:2]) for b, image in zip(boxes, images, strict=True)]
     maps = [_map(edges[i] if edges else None, image.shape[:2]) for i, image in enumerate(images)]
     cuts = [_nothing(len(b), image.shape[:2]) for b, image in zip(clipped, images, strict=True)]
     sizes = {(i, k): size for i, b in enumerate(clipped) for k, size in _sizes(b, settings.side).items()}
@@ -232,7 +245,7 @@ def grabcut_votes(
     jitter = number("jitter", jitter, 0)
     low, high = (number("margins", margin, 0) for margin in margins)
     device = pick_device(device)
-    clipped, ridges = clip_boxes(boxes, size), _map(edges, size)
+    clipped, ridges = tighten(boxes, settings.loose, size), _map(edges, size)
     rng = np.random.default_rng(seed)
     votes = np.zeros((len(clipped), *size), np.float32)
     for k in _sizes(clipped, settings.side):
@@ -294,6 +307,42 @@ def grabcut_plus_inner(
         part[~(share < background)] = IGNORE
         part[share >= foreground] = names[k]
     return labels
+
+
+def looseness(images: Sequence[NDArray[np.uint8]], boxes: Sequence[ArrayLike], **options: Any) -> float:
+    """How loosely the boxes of a data set are drawn: the value for the option ``loose``.
+
+    Coarse masks of tight boxes keep a small distance from the boxes' sides, and those of loose boxes a larger
+    one (`GAPS`). A single mask says little, and the mean of many a lot: give at least twenty boxes that were
+    drawn in the same manner.
+
+    Args:
+        images: uint8 RGB ``(H, W, 3)`` each.
+        boxes: as many arrays ``(N, 4)``, in pixels, half open.
+        options: of `grabcut_images`.
+
+    Returns:
+        How far the sides lie outside the objects, in widths and heights of the objects, 0 to .2. 0 where no
+        box tells anything. Sides on the border of the picture do not count.
+
+    Raises:
+        TypeError: as `grabcut_images`.
+        ValueError: as `grabcut_images`, or other numbers of images and of arrays of boxes.
+    """
+    images = checked_images(images)
+    if len(boxes) != len(images):
+        raise ValueError(f"boxes must be one an image, got {len(boxes)} boxes, {len(images)} images")
+    gaps = []
+    for image, given in zip(images, boxes, strict=True):
+        clipped = clip_boxes(given, image.shape[:2])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # boxes that were taken whole are left out
+            cuts = grabcut_boxes(image, clipped, fine_side=0, **options)
+        inner = inside_picture(clipped, image.shape[:2])
+        found = np.flatnonzero(~cuts.fell_back & cuts.masks.any((1, 2)))
+        gaps += [_gaps(cuts.masks[k][window(clipped[k])])[inner[k]] for k in found]
+    gap = np.concatenate(gaps) if gaps else np.zeros(0)
+    return float(np.interp(gap.mean(), GAPS, LOOSE)) if gap.size else 0.0
 
 
 def opencv_grabcut(
@@ -372,6 +421,18 @@ def _fine(
         finer = _boxcut.scene_of(image, boxes, k, edges, settings.fine_side, 0)
         core = _boxcut.sharpened(core, scene.scale, finer, mixtures, settings.strength)
     return cv2.resize(core.astype(np.float32), (width, height)) >= 0.5
+
+
+def _gaps(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Distance of a mask from the left, upper, right and lower side of its box, in shares of the box.
+
+    A hundredth of the mask may lie beyond.
+    """
+    gaps = []
+    for profile in (mask.sum(0), mask.sum(1)):
+        first, last = np.searchsorted(profile.cumsum() / profile.sum(), (0.01, 0.99))
+        gaps.append(np.array([first, len(profile) - 1 - last]) / len(profile))
+    return np.stack(gaps, 1).ravel()
 
 
 def _jittered(

@@ -13,6 +13,7 @@ from lecturekit.labels.boxes import (
     intersect_labels,
     paint_masks,
     paint_order,
+    tighten,
 )
 from lecturekit.metrics import label_quality
 
@@ -212,6 +213,25 @@ def test_careful_labels_have_a_poor_iou_and_a_perfect_precision():
 
 def test_boxes_are_rounded_halves_up_and_clipped():
     np.testing.assert_array_equal(clip_boxes([(0.5, 1.4, 3.5, 99)], (5, 6)), [[1, 1, 4, 5]])
+
+
+@given(st.integers(20, 60), st.integers(20, 60), st.integers(20, 40), st.integers(20, 40), st.floats(0, 0.3))
+def test_a_loosened_box_is_brought_back(width, height, x, y, loose):
+    box = np.array([x, y, x + width, y + height], float)
+    room = loose * np.array([-width, -height, width, height])
+    assert np.abs(tighten([box + room], loose, (200, 200)) - box).max() <= 1  # both are rounded
+    assert tighten([box + room], 0, (200, 200)).tolist() == clip_boxes([box + room], (200, 200)).tolist()
+
+
+def test_sides_on_the_border_of_the_picture_stay_when_boxes_are_tightened():
+    boxes = [(0, 4, 22, 26), (0, 0, 30, 30), (5, 5, 5, 9), (3, 3, 4, 4)]
+    assert tighten(boxes, 0.1, (30, 30)).tolist() == [
+        [0, 6, 20, 24],  # one side of two moves by a tenth of 20, both by a tenth of 22 / 1.2
+        [0, 0, 30, 30],
+        [5, 5, 5, 9],
+        [3, 3, 4, 4],
+    ]
+    assert tighten([(3, 3, 5, 5)], 50, (30, 30)).tolist() == [[4, 4, 5, 5]]  # a pixel is left
 
 
 def test_paint_order_drops_what_cannot_be_seen():

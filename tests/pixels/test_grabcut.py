@@ -11,6 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import VOC
 
+from lecturekit.benchmarks.grabcut import loosened
+from lecturekit.datasets.voc import VOC as Folder
+from lecturekit.datasets.voc import shrunk
 from lecturekit.labels.boxes import fill_boxes
 from lecturekit.metrics import iou, label_quality
 from lecturekit.pixels._boxcut import contrast_costs, edge_costs
@@ -22,6 +25,7 @@ from lecturekit.pixels.grabcut import (
     grabcut_labels,
     grabcut_plus_inner,
     grabcut_votes,
+    looseness,
     opencv_grabcut,
 )
 from lecturekit.pixels.mincut import NEIGHBOURS
@@ -46,6 +50,43 @@ def test_the_disc_in_the_box_is_found(edges):
     assert mask.dtype == bool
     assert mask.shape == disc.shape
     assert iou(mask, disc) > 0.97
+
+
+@pytest.mark.parametrize("edges", [None, boundary_map])
+def test_a_loose_box_is_cut_as_the_tight_one(edges):
+    image, _, _ = disc_picture()
+    tight, loose = (22, 12, 62, 52), (18, 8, 66, 56)  # a tenth of 40 outside
+    expected = grabcut(image, tight, edges)
+    assert (grabcut(image, loose, edges, loose=0.1) == expected).all()
+    votes = grabcut_votes(image, [loose], edges, runs=2, loose=0.1)
+    assert (votes == grabcut_votes(image, [tight], edges, runs=2)).all()
+
+
+def test_looseness_grows_with_the_room_round_the_disc():
+    scenes = [disc_picture(seed) for seed in range(3)]
+    images, boxes = [image for image, _, _ in scenes], [np.array(box) for _, _, box in scenes]
+    found = [looseness(images, [[b + np.array([-m, -m, m, m])] for b in boxes]) for m in (0, 2, 3)]
+    assert found[0] == 0
+    assert 0 < found[1] < found[2] < 0.2
+
+
+def test_looseness_of_boxes_that_tell_nothing_is_zero():
+    grey = np.full((30, 40, 3), 128, np.uint8)
+    assert looseness([grey, grey], [[(5, 5, 20, 20)], np.zeros((0, 4))]) == 0
+    image, _, _ = disc_picture()
+    assert looseness([image], [[(0, 0, 80, 60)]]) == 0  # all sides lie on the border
+    with pytest.raises(ValueError, match="one an image"):
+        looseness([image], [])
+
+
+@pytest.mark.skipif(not VOC.is_dir(), reason="no folder of photographs in VOC's layout here")
+def test_looseness_of_photographs():
+    folder = Folder(VOC, "train")
+    pictures = [shrunk(folder[k], 160) for k in range(1, 400, 16)]
+    images = [picture.image for picture in pictures]
+    for loose in (0, 0.1):
+        boxes = [loosened(picture, loose).boxes for picture in pictures]
+        assert looseness(images, boxes) == pytest.approx(loose, abs=0.05)
 
 
 def test_as_good_as_opencv_where_opencv_is_good():
