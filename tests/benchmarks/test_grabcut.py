@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("higra", reason="higra has no wheels for this machine")
 
 from lecturekit.benchmarks import _results
-from lecturekit.benchmarks.grabcut import RULE, loosened, mask_makers, object_overlaps, run, shrunk
+from lecturekit.benchmarks.grabcut import ESTIMATED, RULE, loosened, mask_makers, object_overlaps, run, shrunk
 from lecturekit.datasets.voc import Picture
 from lecturekit.labels.boxes import fill_boxes
 
@@ -45,6 +45,9 @@ def test_table(folder, tmp_path, monkeypatch):
     assert objects[0, "Box"]["objects"] == objects[0, "Box"]["pictures"] == 2
     assert objects[0.1, "Box"]["iou"] < objects[0.1, "GrabCut"]["iou"]
     assert objects[0, RULE]["better"] == objects[0, RULE]["worse"] == 0
+    loose = {r["margin"]: r["estimate"] for r in saved["rows"] if r["table"] == "looseness"}
+    assert loose[0] < 0.02 < loose[0.1]
+    assert objects[0.1, ESTIMATED]["iou"] > objects[0.1, "GrabCut+"]["iou"]
     labels = {r["method"]: r for r in saved["rows"] if r["table"] == "labels"}
     assert 100 * labels["Box"]["precision"] == pytest.approx(filled[0], abs=0.06)
 
