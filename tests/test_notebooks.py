@@ -97,6 +97,12 @@ def test_quizzes_are_readable_without_a_kernel(path):
 
 
 @EVERY
+def test_tables_of_benchmarks_are_shown(path):
+    printed = "".join(o.get("text", "") for c in read(path).cells for o in c.get("outputs", []))
+    assert re.findall(r"\w+\.json is missing", printed) == []
+
+
+@EVERY
 def test_files_that_the_text_links_to_exist(path):
     text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
     targets = re.findall(r"\]\((?!https:|#|attachment:)([^)#\s]+)", text)

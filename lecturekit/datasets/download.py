@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import tarfile
+import time
 import zipfile
 import zlib
 from collections.abc import Generator, Mapping
@@ -33,6 +34,10 @@ from .sources import SOURCES, File, Source
 CHUNK = 1 << 20
 #: How often a mirror is asked to go on after it broke off in the middle.
 TRIES = 3
+
+
+#: Bytes a second. A mirror that sends less over the time of `timeout` is given up as one that sends nothing.
+SLOWEST = 1000
 
 
 class FetchError(OSError):
@@ -65,7 +70,7 @@ def fetch(
         source: an archive, or the folder with the archives, that came another way (a USB stick in class);
             nothing is fetched then.
         sources: the table of what there is.
-        timeout: seconds without a byte after which a mirror is given up, above 0.
+        timeout: seconds without a byte, or with next to none, after which a mirror is given up, above 0.
         progress: show bars.
 
     Returns:
@@ -202,7 +207,7 @@ def _continue(part: Path, file: File, url: str, timeout: float, progress: bool) 
             with open(part, "r+b" if start else "wb") as kept:
                 kept.seek(start)
                 kept.truncate()
-                _copy(answer, kept, file, start, progress)
+                _copy(answer, kept, file, start, timeout, progress)
     except HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink()  # its file is another one, or shorter: begin anew
@@ -229,14 +234,22 @@ def _agreed_start(answer: http.client.HTTPResponse, start: int, file: File) -> i
     return start
 
 
-def _copy(answer: http.client.HTTPResponse, kept, file: File, start: int, progress: bool) -> None:
+def _copy(
+    answer: http.client.HTTPResponse, kept, file: File, start: int, timeout: float, progress: bool
+) -> None:
     """Write what comes, never more than the file should have."""
     left = file.size - start
+    since, came = time.monotonic(), 0
     with _bar(file.size, start, file.name, progress) as bar:
         while left > 0 and (block := answer.read1(min(CHUNK, left))):
             kept.write(block)
             bar.update(len(block))
             left -= len(block)
+            came += len(block)
+            if time.monotonic() - since > timeout:
+                if came < SLOWEST * timeout:
+                    raise _MirrorError(f"sent only {came} bytes in {timeout:g} s")
+                since, came = time.monotonic(), 0
 
 
 def _check_bytes(path: Path, file: File) -> None:

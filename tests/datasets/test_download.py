@@ -83,6 +83,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
         self.server.released.wait(600)
 
+    def drips(self):  # a byte now and then: there is always one before patience ends
+        self.send(b"", length=len(GOOD))
+        while not self.server.released.wait(0.1):
+            self.wfile.write(b"x")
+            self.wfile.flush()
+
     def short(self):
         self.send(GOOD[:-10])
 
@@ -172,7 +178,7 @@ def take(sources, timeout=60.0, **options):
 
 
 #: How long a stalling mirror is waited for: patience enough for a busy machine, where another answers.
-PATIENCE = {"stalls": 5.0}
+PATIENCE = {"stalls": 5.0, "drips": 5.0}
 
 
 def nothing_bad(home):
@@ -202,6 +208,7 @@ def test_faults_that_end_in_a_good_file(server, home, mirror):
 
 FAULTS = {
     "stalls": "sent nothing for 5 s",
+    "drips": r"sent only \d+ bytes in 5 s",
     "short": "bytes where .* are wanted",
     "long": "bytes where .* are wanted",
     "silly_length": "has -5 bytes",
