@@ -43,11 +43,17 @@ def test_alt_texts_arrive_in_jupyterlab_before_and_after_a_run(open_cells):
     assert notebook.errors() == []
 
 
+@pytest.fixture(scope="module")
+def exporter():
+    """One for all notebooks: it compiles its templates."""
+    return HTMLExporter()
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
-def test_alt_texts_arrive_in_the_exported_page(path):
+def test_alt_texts_arrive_in_the_exported_page(exporter, path):
     outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])]
     committed = BeautifulSoup("".join(o.get("data", {}).get("text/html", "") for o in outputs), "html.parser")
-    page = BeautifulSoup(HTMLExporter().from_filename(path)[0], "html.parser")
+    page = BeautifulSoup(exporter.from_filename(path)[0], "html.parser")
     wanted = [image["alt"] for image in committed.find_all("img")]
     assert len(wanted) >= 4
     assert [image.get("alt") for image in page.find_all("img")] == wanted
