@@ -30,6 +30,7 @@ class Run:
     error: BaseException | None = None
     line: str = ""  #: the last line of the student's own code on the way to the error
     changed: tuple[int, ...] = ()  #: positions of the arguments that the call changed in place
+    left: tuple[str, ...] = ()  #: what the call switched for all that follows, as code; it was put back
 
     @property
     def stopped(self) -> bool:
@@ -47,12 +48,26 @@ def run(function: Callable, arguments: Sequence, seconds: float | None = None) -
     """Call `function` on copies of `arguments`, for so many seconds at most; catches whatever it raises."""
     given = [duplicate(a) for a in arguments]
     value, error, line = None, None, ""
+    before = _switches()
     try:
         value = function(*given) if seconds is None else _deadline.call(function, given, seconds)
     except BaseException as caught:  # SystemExit too: a check must outlive sys.exit() in an answer
         error, line = caught, _last_line(caught.__traceback__, function)
+    left = tuple(name for name, (state, _) in _switches().items() if state != before[name][0])
+    for name in left:
+        state, put_back = before[name]
+        put_back(state)
     changed = tuple(i for i, (a, b) in enumerate(zip(given, arguments, strict=True)) if _changed(a, b))
-    return Run(value, error, line, changed)
+    return Run(value, error, line, changed, left)
+
+
+def _switches() -> dict[str, tuple[Any, Callable[[Any], Any]]]:
+    """How the libraries are set for everything that follows, and what sets them so again, by their names."""
+    return {
+        "torch.set_grad_enabled": (torch.is_grad_enabled(), torch.set_grad_enabled),
+        "torch.set_default_dtype": (torch.get_default_dtype(), torch.set_default_dtype),
+        "np.seterr": (np.geterr(), lambda state: np.seterr(**state)),
+    }
 
 
 def error_text(error: BaseException | None) -> str:

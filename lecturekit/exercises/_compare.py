@@ -22,6 +22,9 @@ def difference(met: Any, wanted: Any, rtol: float = 1e-4, atol: float = 1e-6) ->
     tensor, case and blanks round a string. NaN equals NaN.
     Floating point numbers are equal when ``|met - wanted| <= atol + rtol |wanted|``.
     """
+    if isinstance(met, torch.Tensor) and (met.layout is not torch.strided or met.is_meta):
+        kind = "without numbers (on the device meta)" if met.is_meta else "stored as a sparse one"
+        return f"it is a tensor {kind}, wanted {describe(wanted)}"
     if isinstance(wanted, torch.Tensor) and wanted.requires_grad and not getattr(met, "requires_grad", False):
         return difference(met, wanted.detach(), rtol, atol) or "no gradient can flow back through it"
     if isinstance(wanted, torch.Tensor | np.ndarray) and wanted.ndim > 0:

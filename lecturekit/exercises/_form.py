@@ -27,7 +27,7 @@ def conform(value: Any, like: Any, keep_graph: bool = False) -> Any:
         return _as_tensor(value, like, keep_graph)
     if isinstance(like, np.ndarray):
         dtype = like.dtype if like.dtype.kind in "biufc" else None  # a text's length is not its form
-        return np.require(value, dtype, ["C", "W"])
+        return np.require(np.asarray(value), dtype, ["C", "W"])  # of a masked array, the numbers
     if isinstance(like, str):
         text = value.strip() if isinstance(value, str) else value
         return like if isinstance(text, str) and text.casefold() == like.casefold() else text
@@ -48,7 +48,7 @@ def same_form(value: Any, like: Any) -> bool:
     if isinstance(like, torch.Tensor):
         return isinstance(value, torch.Tensor) and _tensor_form(value) == _tensor_form(like)
     if isinstance(like, np.ndarray):
-        return isinstance(value, np.ndarray) and _array_form(value) == _array_form(like)
+        return type(value) is np.ndarray and _array_form(value) == _array_form(like)
     if type(value) is not type(like) or (isinstance(like, str) and value != like):
         return False
     if isinstance(like, tuple | list):

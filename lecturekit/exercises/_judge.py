@@ -113,6 +113,12 @@ class Judge:
                 "place, so whoever called it loses the original. Work on a copy, or use an operation that "
                 "makes a new array."
             )
+        left = next((run.left[0] for run in self.met if run.left), "")
+        if right and left:
+            return self._wrong(
+                f"Your answer is right, but it leaves `{left}` changed, for every cell that follows. Change "
+                "it for some lines only, in a `with` block (`torch.no_grad`, `np.errstate`), or not at all."
+            )
         if right:
             title = self.exercise.title
             return self._result(Outcome.CORRECT, f"{title}: your answer agrees with the reference.")

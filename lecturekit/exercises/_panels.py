@@ -39,6 +39,8 @@ def side_by_side(met: Any, wanted: Any) -> str:
 def _plane(value: Any) -> np.ndarray | None:
     """The array as float64 of two axes, its first layer of more; None for what has no picture."""
     if isinstance(value, torch.Tensor):
+        if value.is_meta or value.layout is not torch.strided:  # no numbers, or not one for each place
+            return None
         value = value.detach().to("cpu")
         value = value.float().numpy() if value.is_floating_point() else value.numpy()
     if (

@@ -6,9 +6,11 @@ wanted ones, or ``""``. They come after the exercise's own catalogue, which know
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,13 +52,56 @@ def slip(pairs: Pairs, rtol: float, atol: float) -> str:
         return words
     arrays = [(_numbers(met), _numbers(wanted)) for met, wanted in pairs]
     if not all(a is not None and b is not None and a.size and b.size for a, b in arrays):
-        return ""
+        return _of_items(pairs, rtol, atol)
 
     def close(met: np.ndarray, wanted: np.ndarray) -> bool:
         return met.shape == wanted.shape and np.allclose(met, wanted, rtol, atol, equal_nan=True)
 
     with np.errstate(all="ignore"):  # an answer may hold infinities and NaN
         return next((words for detector in _NUMBERS if (words := detector(arrays, close))), "")
+
+
+def _of_items(pairs: Pairs, rtol: float, atol: float) -> str:
+    """The slip in the items of a tuple or list, where it explains every item that is not right."""
+    lengths = {len(value) if isinstance(value, tuple | list) else -1 for pair in pairs for value in pair}
+    if len(lengths) != 1 or min(lengths) < 1:
+        return ""
+    found = []
+    for place in range(min(lengths)):
+        items = [(met[place], wanted[place]) for met, wanted in pairs]
+        if all(not difference(*item, rtol, atol) for item in items):
+            continue
+        found.append((place, slip(items, rtol, atol)))
+    words = {text for _, text in found}
+    if not all(words):
+        return ""
+    if len(words) == 1 and len(found) == min(lengths):
+        return words.pop()
+    return " ".join(f"Item {place}: {text}" for place, text in found)
+
+
+def _odd_kind(pairs: Pairs, equal: Callable) -> str:
+    """Not the value itself, but something that would give it, or that holds it."""
+    if any(type(met) is type(wanted) for met, wanted in pairs):
+        return ""
+    if all(isinstance(met, Iterator) for met, _ in pairs):
+        return (
+            "You give a generator, which has computed nothing yet: it comes from `yield`, or from a "
+            "comprehension in round brackets. Make a list or an array of it and return that."
+        )
+    if all(inspect.iscoroutine(met) for met, _ in pairs):
+        for met, _ in pairs:
+            met.close()
+        return "Your function begins with `async`, so calling it computes nothing. Leave that word out."
+    if all(isinstance(met, type) for met, _ in pairs):
+        return "You return a class, not a value of it: are the round brackets missing?"
+    if all(inspect.isroutine(met) or isinstance(met, functools.partial) for met, _ in pairs):
+        return "You return a function, not what it gives: are the round brackets missing?"
+    if all(isinstance(met, dict) and len(met) == 1 and equal(*met.values(), w) for met, w in pairs):
+        return "Your dictionary holds the wanted answer: return that alone."
+    if all(isinstance(met, str) and not isinstance(wanted, str) for met, wanted in pairs):
+        return "You return a text. Leave `str`, `print` and the quotation marks to those who show the answer."
+    return ""
 
 
 def _cut_off(pairs: Pairs, equal: Callable) -> str:
@@ -153,6 +198,9 @@ def _factor(arrays: Pairs, close: Callable) -> str:
     """All answers are the wanted ones times a factor, one for all cases or one a case."""
     if any(a.shape != b.shape for a, b in arrays):
         return ""
+    arrays = [(a, b) for a, b in arrays if a.any() or b.any()]  # nought times anything is nought
+    if not arrays:
+        return ""
     factors = [float(a.sum() / b.sum()) if b.size == 1 and b.any() else _ratio(a, b) for a, b in arrays]
     if not all(math.isfinite(f) and f != 0 for f in factors):
         return ""
@@ -232,7 +280,9 @@ def _shifted(a: np.ndarray, b: np.ndarray, axis: int, step: int, close: Callable
 def _numbers(value: Any) -> np.ndarray | None:
     """A numeric answer as float64; None for anything else."""
     if isinstance(value, torch.Tensor):
-        value = value.detach().to("cpu", torch.float64).numpy() if not value.is_complex() else value
+        if value.is_complex() or value.is_meta or value.layout is not torch.strided:
+            return None
+        value = value.detach().to("cpu", torch.float64).numpy()
     if isinstance(value, str | bytes | dict | set) or value is None:
         return None
     try:
@@ -256,5 +306,5 @@ def _array(value: Any, like: np.ndarray) -> Any:
         return None
 
 
-_CONTAINERS = (_cut_off, _values_of_pair, _other_library, _other_kind)
+_CONTAINERS = (_odd_kind, _cut_off, _values_of_pair, _other_library, _other_kind)
 _NUMBERS = (_axis, _order, _factor, _offset)

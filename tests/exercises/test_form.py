@@ -127,3 +127,35 @@ def test_seeds_of_another_size_of_integer_reach_opencv_as_uint8(capsys):
     exercise = saliency.seeds_from_map
     seeds = exercise.use(lambda *a: exercise.reference(*a).astype(np.int64))
     assert seeds(*exercise.case(1)).dtype == np.uint8
+
+
+def test_a_masked_array_goes_on_as_a_plain_one(capsys):
+    exercise = make()
+    going_on = exercise.use(lambda a, b: np.ma.masked_array(a[:, None] * b))
+    assert type(going_on(*exercise.case(1))) is np.ndarray
+
+
+def _no_gradients(a, b):
+    torch.set_grad_enabled(False)
+    return a[:, None] * b
+
+
+def _other_numbers(a, b):
+    torch.set_default_dtype(torch.float64)
+    return a[:, None] * b
+
+
+def _errors(a, b):
+    np.seterr(all="raise")
+    return a[:, None] * b
+
+
+@pytest.mark.parametrize("answer", [_no_gradients, _other_numbers, _errors])
+def test_a_right_answer_that_switches_something_for_all_that_follows_is_not_accepted(answer, capsys):
+    before = np.geterr()
+    result = make().check(answer)
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() is torch.float32
+    assert np.geterr() == before
+    assert result.outcome is Outcome.WRONG
+    assert "for every cell that follows" in result.message

@@ -53,6 +53,57 @@ def test_slip_is_named(wrong, wanted, words):
     assert "Called with `x`" in result.message
 
 
+PAIRS = [(RNG.random(3), 0.5), (RNG.random(4), 0.25)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda pair: (60 * pair[0], 60 * pair[1]), "Every number is 60 times too large"),
+        (lambda pair: (-pair[0], -pair[1]), "The sign: "),
+        (lambda pair: (pair[0], 60 * pair[1]), "Item 1: Every number is 60 times too large"),
+        (lambda pair: [pair[0][None], pair[1]], "Item 0: The numbers are right, with an axis too many"),
+    ],
+)
+def test_slips_in_a_pair_are_named(wrong, words):
+    assert slip([(wrong(pair), pair) for pair in PAIRS], 1e-4, 1e-6).startswith(words)
+    noise = [((pair[0] + RNG.random(len(pair[0])), 60 * pair[1]), pair) for pair in PAIRS]
+    assert slip(noise, 1e-4, 1e-6) == ""
+
+
+def test_a_case_of_noughts_does_not_hide_a_factor():
+    wanted = [np.zeros(4), *ROWS]
+    assert "60 times too large" in slip([(60 * w, w) for w in wanted], 1e-4, 1e-6)
+    assert slip([(w + 1, w) for w in (np.zeros(4), np.zeros(3))], 1e-4, 1e-6).startswith("Off by 1")
+
+
+async def _later(value):
+    return value
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda x: (v for v in x), "a generator, which has computed nothing yet"),
+        (_later, "begins with `async`"),
+        (type, "return a class"),
+        (lambda x: lambda: x, "return a function, not what it gives"),
+        (lambda x: {"answer": x}, "Your dictionary holds the wanted answer"),
+        (str, "return a text"),
+    ],
+)
+def test_what_holds_or_would_give_the_answer_is_named(wrong, words):
+    assert words in slip([(wrong(row), row) for row in ROWS], 1e-4, 1e-6)
+
+
+@pytest.mark.parametrize("odd", [lambda x: x.to_sparse(), lambda x: x.to("meta")])
+def test_a_tensor_without_numbers_is_wrong_and_breaks_nothing(odd):
+    exercise = make(reference=lambda a: 2 * a, cases=lambda: [(torch.ones(2, 3),)], mistakes=[])
+    result = exercise.check(lambda a: odd(2 * a))
+    assert result.outcome is Outcome.WRONG
+    assert "it is a tensor" in result.message
+
+
 def test_an_answer_cut_off_from_the_graph_is_named():
     leaf = torch.ones(3, requires_grad=True)
     exercise = make(reference=lambda x: 2 * x, cases=lambda: [(leaf,)], mistakes=[])
