@@ -91,11 +91,25 @@ def part(
     package = Path(__file__).parents[1]
     code = cache.source_key(package / "learning", package / "pixels")
     key = cache.content_key(about, code, torch.__version__)
-    file = data_dir() / "benchmarks" / name / f"{key}.json"
+    file = _parts(name) / f"{key}.json"
     if not file.exists():
         rows = [_plain(row) for row in make()]
         write_atomic(file, json.dumps(rows, allow_nan=False))
     return json.loads(file.read_text("utf-8"))
+
+
+def forget_parts(name: str) -> None:
+    """Delete the parts of a benchmark, so that its next run measures anew.
+
+    Args:
+        name: the benchmark's name.
+    """
+    for file in _parts(name).glob("*.json"):
+        file.unlink()
+
+
+def _parts(name: str) -> Path:
+    return data_dir() / "benchmarks" / name
 
 
 def _plain(value: Any) -> Any:

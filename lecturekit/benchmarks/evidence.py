@@ -5,21 +5,26 @@ from __future__ import annotations
 import platform
 import statistics
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from .. import evidence, kit
 from ..evidence import cam, grad_cam
 from ..evidence.maps import normalise, rectify, upsample
 from ..kit import markdown
+from ..kit.cache import source_key
 from ..kit.devices import available
+from ..kit.parallel import one_thread
 from ..models import load_classifier
-from ._results import save
+from ._results import forget_parts, part, save
 
 SIZE = 224
 
@@ -55,48 +60,47 @@ CASES = (
 )
 
 
-@dataclass
-class Row:
-    """One method on one network: seconds of each round, bytes kept for backward, distance to autograd."""
-
-    network: str
-    layer: str
-    name: str
-    batch: int
-    device: str
-    seconds: list[float] = field(default_factory=list)
-    kept: int = 0
-    error: float = float("nan")
-
-
-def run(rounds: int = 15, batches: tuple[int, ...] = (1, 16)) -> str:
+def run(rounds: int = 15, batches: tuple[int, ...] = (1, 16), quick: bool = False) -> str:
     """Measure on every device found and return the table as Markdown; ``docs/results/evidence.json`` has all.
 
-    On a CPU it is processor time, which other programs on the machine hardly change.
-    Each round runs every method once, in turn, so that a machine that slows down slows all of them. Ratios
-    are medians over rounds of the method's time to that of the forward pass alone (``no_grad``) of its round.
-    All networks but the first have random weights, which changes no time.
+    All methods have one thread. On a CPU it is processor time, which other programs on the machine change
+    less than time on the wall. Each round runs every method once, in turn, so that a machine that slows down
+    slows all of them. Ratios are medians over rounds of the method's time to that of the forward pass alone
+    (``no_grad``) of its round. All networks but the first have random weights, which changes no time.
+
+    A run that is stopped goes on with the next network or layer; one that ends forgets its parts. About 20
+    minutes and 6 GB.
+
+    Args:
+        rounds: how often each method is timed.
+        batches: how many images at once.
+        quick: only the first of the batches, for a look: the file stays as it is.
     """
-    rows = [
-        row
+    one_thread()
+    code = source_key(*evidence.__path__, *kit.__path__)
+    parts = [
+        (case, layer, device, batch)
         for device in available()
-        for batch in batches
+        for batch in batches[: 1 if quick else None]
         for case in CASES
         for layer in (case.default, case.inner)
-        for row in _measure(case, layer, device, batch, rounds)
     ]
-    ratios = _ratios(rows)
-    records = [
-        {"network": r.network, "layer": r.layer, "method": r.name, "batch": r.batch, "device": r.device}
-        | {"ratio": ratio, "kept_bytes": r.kept, "distance": r.error}
-        for r, ratio in zip(rows, ratios, strict=True)
-    ]
+    rows: list[dict[str, Any]] = []
+    for case, layer, device, batch in tqdm(parts, desc="networks and layers"):
+        about = [case.name, layer, str(device), batch, rounds, SIZE, code, [*_methods(case, layer)]]
+        make = partial(_measure, case, layer, device, batch, rounds)
+        rows += part("evidence", about, make)
     clock = "processor time on a CPU, wall time elsewhere"
-    save("evidence", records, {"rounds": rounds, "size": SIZE, "batches": batches, "clock": clock})
-    return _table(rows, ratios, rounds)
+    if not quick:
+        save("evidence", rows, {"rounds": rounds, "size": SIZE, "batches": batches, "clock": clock})
+    forget_parts("evidence")
+    return _table(rows, rounds)
 
 
-def _measure(case: Case, layer: str, device: torch.device, batch: int, rounds: int) -> list[Row]:
+def _measure(
+    case: Case, layer: str, device: torch.device, batch: int, rounds: int
+) -> Iterator[dict[str, Any]]:
+    """One record a method: ratio to the forward pass, bytes kept for backward, distance to full autograd."""
     torch.manual_seed(0)
     model = case.make().eval().to(device)
     module = model.get_submodule(layer)
@@ -105,17 +109,29 @@ def _measure(case: Case, layer: str, device: torch.device, batch: int, rounds: i
         classes = model(images).argmax(1)
     methods = _methods(case, layer)
     truth = _full_autograd(model, module, images, classes)
-    rows = [Row(case.name, layer, name, batch, str(device)) for name in methods]
-    for row in rows:  # also the warm-up
-        with _counting(model) as kept:
-            maps = methods[row.name](model, module, images, classes)
-        row.kept = sum(kept.values())
-        if row.name != ALONE:
-            row.error = _distance(maps, truth, SIZE)
+    kept: dict[str, int] = {}
+    distances: dict[str, float] = {}
+    for name, method in methods.items():  # also the warm-up
+        with _counting(model) as storages:
+            maps = method(model, module, images, classes)
+        kept[name] = sum(storages.values())
+        distances[name] = float("nan") if name == ALONE else _distance(maps, truth, SIZE)
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
     for _ in tqdm(range(rounds), desc=f"{case.name} {layer}, {device}, batch {batch}", leave=False):
-        for row in rows:
-            row.seconds.append(_timed(methods[row.name], model, module, images, classes))
-    return rows
+        for name, method in methods.items():
+            seconds[name].append(_timed(method, model, module, images, classes))
+    for name, times in seconds.items():
+        ratio = statistics.median(a / b for a, b in zip(times, seconds[ALONE], strict=True))
+        yield {
+            "network": case.name,
+            "layer": layer,
+            "method": name,
+            "batch": batch,
+            "device": str(device),
+            "ratio": ratio,
+            "kept_bytes": kept[name],
+            "distance": distances[name],
+        }
 
 
 def _methods(case: Case, layer: str) -> dict[str, Method]:
@@ -217,26 +233,25 @@ def _counting(model: nn.Module) -> Generator[dict[int, int]]:
         yield kept
 
 
-def _ratios(rows: list[Row]) -> list[float]:
-    """Median ratio of each row's time to that of the forward pass of its round; the pass leads its rows."""
-    ratios: list[float] = []
-    alone: list[float] = []
+def _table(rows: list[dict[str, Any]], rounds: int) -> str:
+    """One line a network, layer, device and batch, one column a method."""
+    names = list(dict.fromkeys(row["method"] for row in rows if row["method"] != ALONE))
+    groups: dict[tuple, dict[str, dict[str, Any]]] = {}
     for row in rows:
-        alone = row.seconds if row.name == ALONE else alone
-        ratios.append(statistics.median(a / b for a, b in zip(row.seconds, alone, strict=True)))
-    return ratios
-
-
-def _table(rows: list[Row], ratios: list[float], rounds: int) -> str:
-    lines = [
+        place = (row["device"], row["batch"], row["network"], f"`{row['layer']}`")
+        groups.setdefault(place, {})[row["method"]] = row
+    distances = [row["distance"] for row in rows if row["method"].startswith("lecturekit")]
+    intro = (
         f"Machine: {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-        f"{rounds} interleaved rounds, {SIZE} px.",
-        "",
-    ]
-    head = ("device", "batch", "network", "layer", "method", "time / forward", "kept", "to full autograd")
+        f"{rounds} interleaved rounds, {SIZE} px. Time over that of the forward pass alone; *kept* for the "
+        f"way back by grad_cam, and by the others at most. Largest distance of our maps, scaled to 0..1, to "
+        f"those of full autograd: {max(distances):.1e}."
+    )
     cells = []
-    for row, ratio in zip(rows, ratios, strict=True):
-        error = "" if row.error != row.error else f"{row.error:.1e}"
-        about = (row.device, row.batch, row.network, row.layer, row.name)
-        cells.append([*about, f"{ratio:.2f}", f"{row.kept / 2**20:.2f} MiB", error])
-    return "\n".join([*lines, markdown.table(head, cells)])
+    for place, found in groups.items():
+        ratios = [f"{found[name]['ratio']:.2f}" if name in found else "" for name in names]
+        others = [row["kept_bytes"] for name, row in found.items() if not name.startswith("lecturekit")]
+        sizes = (found["lecturekit grad_cam"]["kept_bytes"], max(others))
+        cells.append([*place, *ratios, " / ".join(f"{size / 2**20:.2f} MiB" for size in sizes)])
+    head = ["device", "batch", "network", "layer", *names, "kept: ours / others"]
+    return f"{intro}\n\n{markdown.table(head, cells)}"

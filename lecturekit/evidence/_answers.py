@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, fx, nn
 
-from ..kit.networks import modules_of
+from ..kit.networks import modules_of, unwrapped
 from ._forward import unfollowed
 
 Score: TypeAlias = Callable[[Any], Tensor]
@@ -31,8 +33,8 @@ class Evidence(NamedTuple):
     classes: Tensor | None
 
 
-def check_call(model: object, images: object, classes: object, gradients: bool = True) -> None:
-    """Raise ``TypeError`` or ``ValueError`` if this cannot be asked of `model`, and say why.
+def check_call(model: object, images: object, classes: object, gradients: bool = True) -> list[nn.Module]:
+    """The modules of the network; ``TypeError`` or ``ValueError``, with the reason, if this cannot be asked.
 
     Args:
         model: as in `cam`.
@@ -40,9 +42,7 @@ def check_call(model: object, images: object, classes: object, gradients: bool =
         classes: as in `cam`, or as in `grad_cam` if gradients are wanted.
         gradients: whether each class costs a backward pass.
     """
-    if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
-        raise TypeError(f"model must be a torch module that is not scripted, got {type(model).__name__}")
-    modules = modules_of(model)
+    modules = modules_of(unwrapped(checked_model(model)))
     for kind in {type(module) for module in modules}:
         if ".quantized." in kind.__module__:
             raise ValueError(
@@ -60,17 +60,25 @@ def check_call(model: object, images: object, classes: object, gradients: bool =
     if images.ndim != 4 or images.numel() == 0:
         hint = "; one image needs a batch of one: images[None]" if images.ndim == 3 else ""
         raise ValueError(f"images must have shape (B, C, H, W), got {tuple(images.shape)}{hint}")
-    weight = next((p for p in model.parameters() if p.is_floating_point()), images)
+    weight = next((p for p in modules[0].parameters() if p.is_floating_point()), images)
     if weight.device != images.device:
         raise ValueError(f"images are on {images.device}, the model is on {weight.device}; move one of them")
     if weight.dtype != images.dtype and not torch.is_autocast_enabled(images.device.type):
         raise ValueError(f"images are {images.dtype} and the model is {weight.dtype}; convert one of them")
-    if not torch.stack(images.aminmax()).isfinite().all():
+    if not all(math.isfinite(extreme) for extreme in images.detach().aminmax()):
         raise ValueError("images must be finite, got NaN or infinite values")
     if gradients and isinstance(classes, str):
         raise ValueError("classes='all' would take a backward pass a class; name the classes, or use cam")
     if not (gradients and callable(classes)):
         _check_classes(classes, len(images))
+    return modules
+
+
+def checked_model(model: object) -> nn.Module:
+    """The model, if its Python code can be followed, else ``TypeError``."""
+    if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
+        raise TypeError(f"model must be a torch module that is not scripted, got {type(model).__name__}")
+    return model
 
 
 def _check_exported(module: nn.Module) -> None:
@@ -202,6 +210,14 @@ def finite(maps: Tensor) -> Tensor:
     if not maps.isfinite().all():
         raise ValueError("model has features or gradients that are NaN or infinite: look for such weights")
     return maps
+
+
+def as_written(images: Tensor) -> AbstractContextManager:
+    """Inside, sums are made in the accuracy of their tensors, under autocast too."""
+    device = images.device.type
+    if torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()  # to switch off what is off takes time
 
 
 def wide(x: Tensor) -> Tensor:

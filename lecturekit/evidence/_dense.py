@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..kit.checks import whole
 from ._answers import as_logits
 from ._forward import Call, Tail, is_pool
+from .maps import height_and_width
 
 #: Names of functions that only rearrange a pooled or flattened feature map, or do nothing when not training.
 _REARRANGING = frozenset({
@@ -264,9 +266,7 @@ def random_images(network: nn.Module, size: int | tuple[int, int] | None) -> Ten
     if size is None:
         about = getattr(network, "default_cfg", None)
         size = about["input_size"][1:] if isinstance(about, dict) and "input_size" in about else 224
-    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
-    if len(pair) != 2 or not all(map(_is_positive, pair)):
-        raise ValueError(f"size must be a positive whole number of pixels or two of them, got {size!r}")
+    pair = height_and_width(size)
     stem = next((p for p in network.parameters() if p.ndim == 4), None)
     if stem is None:
         raise _no_head("there is no convolution in it")
@@ -298,11 +298,7 @@ def _pool_size(size: int | Sequence[int | None]) -> tuple:
 
 def checked_shape(feature_shape: Sequence[int]) -> tuple[int, int, int]:
     """C, M, N as positive whole numbers, or ``ValueError``."""
-    shape = tuple(feature_shape)
-    if len(shape) != 3 or not all(map(_is_positive, shape)):
-        raise ValueError(f"feature_shape must be three positive whole numbers (C, M, N), got {shape}")
-    return shape
-
-
-def _is_positive(n: Any) -> bool:
-    return isinstance(n, int) and not isinstance(n, bool) and n > 0
+    if len(feature_shape) != 3:
+        raise ValueError(f"feature_shape must be three whole numbers (C, M, N), got {feature_shape!r}")
+    channels, height, width = (whole("feature_shape", n, 1) for n in feature_shape)
+    return channels, height, width

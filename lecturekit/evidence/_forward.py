@@ -11,7 +11,7 @@ import copy
 import difflib
 import threading
 from collections.abc import Callable, Generator, Iterator, MutableMapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -47,6 +47,7 @@ class Call(NamedTuple):
     args: tuple
     kwargs: dict[str, Any]
     result: Any
+    copy: Tensor | None = None  # of a linear layer's vectors, which an activation in place would change
 
     @property
     def input(self) -> Any:
@@ -58,6 +59,28 @@ class Call(NamedTuple):
         """The arguments of a linear layer or convolution by name, by whichever way they were passed."""
         names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
         return dict(zip(names, self.args, strict=False)) | self.kwargs
+
+    def again(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """The result from arguments of the same values, in whose graph it is."""
+        if self.copy is not None:
+            given = self._replace(args=args, kwargs=kwargs).given
+            if given["input"].dtype == given["weight"].dtype == self.copy.dtype:  # not under autocast
+                return _Linear.apply(given["input"], given["weight"], self.copy)
+        return self.function(*args, **kwargs)
+
+
+class _Linear(torch.autograd.Function):
+    """A linear layer on vectors whose answer is known: only its way back is computed."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, result: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        return result.clone()  # an activation in place may follow again
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (weight,) = ctx.saved_tensors
+        return gradients[0] @ weight, None, None
 
 
 def _first(args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -96,7 +119,8 @@ class Tail(TorchFunctionMode):
         if plain and type(result) is Tensor:
             self._restart(x, version, (function, args, kwargs or {}, result))
         elif tensors_in(result):  # else a question (shape), no step of the pass
-            self._step((function, args, kwargs or {}, result))
+            copy = result.clone() if function is F.linear and result.ndim == 2 else None
+            self._step((function, args, kwargs or {}, result, copy))
         return result
 
     def _restart(self, x: Tensor, version: int, call: tuple) -> None:
@@ -167,8 +191,9 @@ def watch(network: nn.Module, images: Tensor) -> tuple[Any, list[Call]]:
     with ExitStack() as hooks, Tail() as tail:
         blocks = _Unwatched(tail)
         for block in _blocks(network):
-            hooks.callback(block.register_forward_pre_hook(blocks.enter, with_kwargs=True).remove)
-            hooks.callback(block.register_forward_hook(blocks.leave, always_call=True).remove)
+            enter, leave = in_this_thread(blocks.enter), in_this_thread(blocks.leave)
+            hooks.callback(block.register_forward_pre_hook(enter, with_kwargs=True).remove)
+            hooks.callback(block.register_forward_hook(leave, always_call=True).remove)
         output = network(images)
     if blocks.hid_the_end:
         with Tail() as tail:
@@ -176,24 +201,27 @@ def watch(network: nn.Module, images: Tensor) -> tuple[Any, list[Call]]:
     return output, tail.head(network)
 
 
+def in_this_thread(hook: Callable) -> Callable:
+    """The hook for this thread alone: another may run the same network meanwhile."""
+    thread = threading.get_ident()
+    return lambda *given: hook(*given) if thread == threading.get_ident() else None
+
+
 class _Unwatched:
     """Hooks that switch a `Tail` off while a block turns feature maps into feature maps."""
 
     def __init__(self, tail: Tail):
         self.tail = tail
-        self.thread = threading.get_ident()  # another thread may run the same network meanwhile
         self.inside: nn.Module | None = None
         self.hid_the_end = False
 
     def enter(self, block: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        if self.thread != threading.get_ident() or self.inside is not None:
-            return
-        if any(map(is_feature_map, (*args, *kwargs.values()))):
+        if self.inside is None and any(map(is_feature_map, (*args, *kwargs.values()))):
             self.inside = block
             self.tail.__exit__(None, None, None)
 
     def leave(self, block: nn.Module, args: tuple, output: Any) -> None:
-        if self.thread == threading.get_ident() and self.inside is block:
+        if self.inside is block:
             self.tail.__enter__()
             self.tail.calls = []  # what was seen before the block is not the network's tail
             self.inside = None
@@ -248,7 +276,9 @@ def last_feature_map(calls: list[Call]) -> Tensor:
     return max(inputs, key=is_feature_map)  # the first of several positions, or the first
 
 
-def replay(calls: list[Call], leaf: Tensor, network: nn.Module, output: Any) -> tuple[Any, list[Tensor]]:
+def replay(
+    calls: list[Call], leaf: Tensor, modules: list[nn.Module], output: Any
+) -> tuple[Any, list[Tensor]]:
     """`output` computed again by the calls of a tail, with a graph, from `leaf` in place of its feature map.
 
     Returns:
@@ -259,8 +289,7 @@ def replay(calls: list[Call], leaf: Tensor, network: nn.Module, output: Any) -> 
         ValueError: the steps in between cannot all be followed (a custom autograd function, say), or the
             output is a map itself.
     """
-    # Tensors by identity: `calls` keeps them alive, so no two share an id.
-    known: dict[int, Tensor] = {id(p): p for p in tensors_of(modules_of(network))}
+    known: dict[int, Tensor] = {}  # by identity: `calls` keeps them alive, so no two share an id
     source = last_feature_map(calls)
     made = {id(x) for call in calls for x in tensors_in(call.result)} - {
         id(source)
@@ -269,7 +298,9 @@ def replay(calls: list[Call], leaf: Tensor, network: nn.Module, output: Any) -> 
 
     def follow(x: Tensor) -> Tensor:
         if id(x) not in known:
-            raise unfollowed()
+            if not isinstance(x, nn.Parameter) and all(x is not own for own in tensors_of(modules)):
+                raise unfollowed()
+            known[id(x)] = x.clone() if x.is_inference() else x  # no graph holds an inference tensor
         return known[id(x)]
 
     def answer(x: Tensor) -> Tensor:
@@ -283,7 +314,8 @@ def replay(calls: list[Call], leaf: Tensor, network: nn.Module, output: Any) -> 
     with torch.enable_grad():
         known[id(source)] = leaf.clone()  # a clone, because the tail may work in place
         for call in calls:
-            result = call.function(*_rebuilt(call.args, follow), **_rebuilt(call.kwargs, follow))
+            args, kwargs = _rebuilt(call.args, follow), _rebuilt(call.kwargs, follow)
+            result = call.again(args, kwargs)
             pairs = zip(tensors_in(call.result), tensors_in(result), strict=True)
             known.update((id(old), new) for old, new in pairs)
         rebuilt = _rebuilt(output, answer)
@@ -346,11 +378,8 @@ def cut_at(module: nn.Module) -> Generator[list[Tensor]]:
     several times in one pass, the last time counts.
     """
     kept: list[Tensor] = []
-    thread = threading.get_ident()
 
-    def cut(_module: nn.Module, _inputs: tuple, output: Any) -> Tensor | None:
-        if thread != threading.get_ident():  # another thread runs the same network
-            return None
+    def cut(_module: nn.Module, _inputs: tuple, output: Any) -> Tensor:
         if not isinstance(output, Tensor) or not output.is_floating_point():
             raise ValueError(f"layer must put out one float tensor, got {type(output).__name__}")
         leaf = output.detach().clone() if output.is_inference() else output.detach()
@@ -358,7 +387,7 @@ def cut_at(module: nn.Module) -> Generator[list[Tensor]]:
         kept[:] = [leaf.requires_grad_(), leaf.clone()]
         return kept[1]
 
-    hook = module.register_forward_hook(cut)
+    hook = module.register_forward_hook(in_this_thread(cut))
     try:
         with torch.no_grad():
             yield kept
@@ -375,16 +404,18 @@ def find_layer(model: nn.Module, network: nn.Module, layer: nn.Module | str) -> 
         layer: a name or a module.
     """
     if isinstance(layer, nn.Module):
-        if not any(layer is module for whole in (network, model) for module in whole.modules()):
+        if not any(layer is module for module in modules_of(model)):
             raise ValueError(f"layer is a {type(layer).__name__} that is no part of the model")
         return layer
     if not isinstance(layer, str):
         raise TypeError(f"layer must be a module of the model or its name, got {type(layer).__name__}")
-    named = dict(model.named_modules(remove_duplicate=False))
-    named |= dict(network.named_modules(remove_duplicate=False))
-    if layer not in named or layer == "":
-        fitting = difflib.get_close_matches(layer, named, n=5) or [
-            name for name, _ in network.named_children()
-        ]
-        raise ValueError(f"layer {layer!r} is not in the model; there are, for example: {', '.join(fitting)}")
-    return named[layer]
+    for whole in (network, model) if layer else ():
+        with suppress(AttributeError):
+            return whole.get_submodule(layer)
+    names = [
+        name for whole in (model, network) for name, _ in whole.named_modules(remove_duplicate=False) if name
+    ]
+    fitting = difflib.get_close_matches(layer, dict.fromkeys(names), n=5) or [
+        name for name, _ in network.named_children()
+    ]
+    raise ValueError(f"layer {layer!r} is not in the model; there are, for example: {', '.join(fitting)}")

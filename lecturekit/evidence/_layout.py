@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -10,7 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode, _get_current_function_mode
+
+from ._forward import in_this_thread, tensors_in
 
 #: Functions whose first argument is ``(B, C, h, w)``.
 _CHANNELS_FIRST = frozenset({
@@ -47,6 +49,7 @@ class AxisFinder(TorchFunctionMode):
         super().__init__()
         self.kept = kept  # filled by the hook of `cut_at`: the leaf, and what the network goes on with
         self.channels: int | None = None
+        self._watches = False
         self._start: Tensor | None = None
         self._known: dict[
             int, tuple[Tensor, tuple[int, ...]]
@@ -54,18 +57,30 @@ class AxisFinder(TorchFunctionMode):
 
     @contextmanager
     def after(self, module: nn.Module) -> Generator[AxisFinder]:
-        """Inside, the finder watches from the first output of `module` on; what ran before costs nothing."""
-        thread = threading.get_ident()
-        with ExitStack() as stack:
+        """Inside, the finder watches from each output of `module` until the axis is known.
+
+        To watch takes a few microseconds a call, so what runs before and after is left alone. A mode cannot
+        end inside a call that it watches: it ends as the next module is called.
+        """
+        with ExitStack() as watching:
 
             def begin(*_: Any) -> None:
-                if thread == threading.get_ident():  # else another thread runs the same network
-                    hook.remove()
-                    stack.enter_context(self)
+                if not self._watches:
+                    watching.enter_context(self)
+                    watching.callback(register_module_forward_pre_hook(in_this_thread(end)).remove)
+                    self._watches = True
 
-            hook = module.register_forward_hook(begin)
-            stack.callback(hook.remove)
-            yield self
+            def end(*_: Any) -> None:
+                known = self.channels is not None and self.kept[1] is self._start  # of its latest run
+                if known and _get_current_function_mode() is self:
+                    watching.close()
+                    self._watches = False
+
+            hook = module.register_forward_hook(in_this_thread(begin))
+            try:
+                yield self
+            finally:
+                hook.remove()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         function = func  # torch's name for it
@@ -80,9 +95,8 @@ class AxisFinder(TorchFunctionMode):
         return result
 
     def _follow(self, function: Callable, args: tuple, kwargs: dict[str, Any], result: Any) -> None:
-        found = next(
-            (self._known[id(x)] for x in _flat((*args, *kwargs.values())) if id(x) in self._known), None
-        )
+        given = (x for value in (*args, *kwargs.values()) for x in tensors_in(value))
+        found = next((self._known[id(x)] for x in given if id(x) in self._known), None)
         if found is None or function in _MIXING:
             return
         x, axes = found
@@ -93,7 +107,7 @@ class AxisFinder(TorchFunctionMode):
         elif function in _MEANS:
             self.channels = _kept_by_mean(args, kwargs, axes)
         else:
-            for y in _flat((result,)):
+            for y in tensors_in(result):
                 self._follow_to(y, function, args[1:], kwargs, x, axes)
         if self.channels is not None:
             self._known = {}
@@ -135,17 +149,6 @@ def channel_axis(network: nn.Module, module: nn.Module, finder: AxisFinder) -> i
     convolves = any(isinstance(part, _MAKERS) for part in module.modules())
     plain = not any(isinstance(part, nn.LayerNorm) for part in network.modules())
     return 1 if (convolves or plain) and (b == c or a != b) else None
-
-
-def _flat(values: tuple) -> list[Tensor]:
-    """The tensors among `values`, and in lists and tuples among them."""
-    found = []
-    for value in values:
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, tuple | list):
-            found.extend(v for v in value if isinstance(v, Tensor))
-    return found
 
 
 def _norm_of_one_axis(args: tuple, kwargs: dict[str, Any]) -> bool:

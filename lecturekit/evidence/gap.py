@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..kit.networks import undisturbed
-from ._answers import Evidence, as_logits, check_call, check_logits, chosen_classes, wide
+from ._answers import Evidence, as_logits, as_written, check_call, check_logits, chosen_classes, wide
 from ._forward import Call, is_dense, watch
 
 
@@ -47,12 +47,12 @@ def cam(model: nn.Module, images: Tensor, classes: int | ArrayLike | Tensor | st
         >>> torch.allclose(logits, found.logits[[0, 1], [0, 4]], atol=1e-5)
         True
     """
-    check_call(model, images, classes, gradients=False)
-    with torch.no_grad(), undisturbed(model) as network:
+    modules = check_call(model, images, classes, gradients=False)
+    with torch.no_grad(), undisturbed(model, modules=modules) as network:
         output, calls = watch(network, images)
         logits = as_logits(output)
         chosen = chosen_classes(classes, logits)
-        with torch.autocast(images.device.type, enabled=False):
+        with as_written(images):
             features, weight, bias = _gap_head(calls, logits)
             table = chosen.reshape(len(chosen), -1)  # (B, n)
             rows = weight if isinstance(classes, str) else weight[table]  # (K, C) for all, or (B, n, C)

@@ -197,8 +197,8 @@ def _input_gradients(
     model: nn.Module, images: Tensor, classes: Classes, guided: bool = False
 ) -> tuple[Tensor, Any, Tensor | None]:
     """Gradients of the scores at the images ``(B, n, C, H, W)``, the logits, and the classes."""
-    check_call(model, images, classes)
-    with undisturbed(model, gradients=True) as network, torch.inference_mode(False), torch.enable_grad():
+    modules = check_call(model, images, classes)
+    with undisturbed(model, True, modules) as network, torch.inference_mode(False), torch.enable_grad():
         leaf = images.detach().clone().requires_grad_()
         with GuidedReLU() if guided else nullcontext() as relus:
             output = network(leaf.clone())  # a clone, because the first layer may work in place

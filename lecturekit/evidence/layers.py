@@ -13,6 +13,7 @@ from ..kit.networks import undisturbed
 from ._answers import (
     Classes,
     Evidence,
+    as_written,
     check_call,
     check_logits,
     chosen_classes,
@@ -93,13 +94,15 @@ def grad_cam(
         >>> difference.maps.shape
         torch.Size([2, 7, 7])
     """
-    check_call(model, images, classes)
+    modules = check_call(model, images, classes)
     choice("weights", weights, WEIGHTS)
     if reshape is not None and layer is None:
         raise ValueError("reshape needs a layer: name the one whose output it brings to (B, C, h, w)")
-    with undisturbed(model, gradients=True) as network, torch.inference_mode(False), torch.no_grad():
+    # At the default layer no graph is made in the network's own pass: `replay` copies what its graph needs.
+    graph = layer is not None
+    with undisturbed(model, graph, modules) as network, torch.inference_mode(False), torch.no_grad():
         if layer is None:
-            leaf, answer, features, strangers = _from_last_map(network, images, classes)
+            leaf, answer, features, strangers = _from_last_map(network, modules, images, classes)
         else:
             leaf, output, features = _from_layer(model, network, images, layer, reshape)
             strangers = []
@@ -107,7 +110,7 @@ def grad_cam(
                 answer = scores_of(classes, output, len(images))
         scores, logits, chosen = answer
         name = "the last feature map" if layer is None else layer if isinstance(layer, str) else "the layer"
-        with torch.autocast(images.device.type, enabled=False):
+        with as_written(images):
             f = wide(features(leaf.detach()))
             found = (gradient_of(s, leaf, name, s is not scores[-1], strangers) for s in scores)
             gradients = (wide(features(g)) for g in found)
@@ -143,20 +146,20 @@ def _share_of_map(f: Tensor, g: Tensor) -> Tensor:
 
 
 def _from_last_map(
-    network: nn.Module, images: Tensor, classes: Classes
+    network: nn.Module, modules: list[nn.Module], images: Tensor, classes: Classes
 ) -> tuple[Tensor, Answer, Reshape, list[Tensor]]:
     """The leaf before the head, the scores that depend on it, its way to ``(B, C, h, w)``, and strangers."""
     output, calls = watch(network, images)
     leaf = last_feature_map(calls).detach().clone().requires_grad_()
     if not callable(classes) and ends_in_linear(calls, output):
         # Of the last layer, which holds most of the head's weights, only the rows that were asked for.
-        x, strangers = replay(calls[:-1], leaf, network, calls[-1].input)
+        x, strangers = replay(calls[:-1], leaf, modules, calls[-1].input)
         chosen = chosen_classes(classes, check_logits(output))
         rows = calls[-1].given["weight"].detach()[chosen.reshape(len(images), -1)]  # (B, n, C)
         with torch.enable_grad():
             answer = [(row * x).sum() for row in rows.unbind(1)], output, chosen
     else:
-        rebuilt, strangers = replay(calls, leaf, network, output)
+        rebuilt, strangers = replay(calls, leaf, modules, output)
         with torch.enable_grad():
             answer = scores_of(classes, rebuilt, len(images))
     return leaf, answer, _channels_first(leaf, calls[0]), strangers

@@ -8,13 +8,14 @@ or nowhere positive) gives zeros, never NaN, in float16 too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..kit.checks import choice
+from ..kit.checks import choice, whole
+from ._answers import wide
 
 UPSAMPLING = ("nearest", "bilinear", "bicubic")
 
@@ -57,11 +58,11 @@ def normalise(maps: Tensor, how: str = "max") -> Tensor:
     """
     choice("how", how, ("max", "minmax"))
     # Half the value in float32 or wider: neither the range of float16 nor max - min can overflow.
-    wide = check_maps(maps).to(_wide(maps)) / 2
-    low, high = wide.amin((-2, -1), keepdim=True), wide.amax((-2, -1), keepdim=True)
+    values = wide(check_maps(maps)) / 2
+    low, high = values.amin((-2, -1), keepdim=True), values.amax((-2, -1), keepdim=True)
     zero, scale = (low, high - low) if how == "minmax" else (torch.zeros_like(low), high)
     says_something = (high > low) & (scale > 0)
-    scaled = (wide - zero) / torch.where(says_something, scale, 1)
+    scaled = (values - zero) / torch.where(says_something, scale, 1)
     # Far below a tiny maximum the quotient leaves the dtype's range: it stays at its end.
     return torch.where(says_something, scaled, 0).clamp(min=torch.finfo(maps.dtype).min).to(maps.dtype)
 
@@ -87,9 +88,9 @@ def upsample(maps: Tensor, size: int | tuple[int, int], mode: str = "bilinear") 
         >>> upsample(torch.tensor([[0.0, 1.0]]), (1, 4))
         tensor([[0.0000, 0.2500, 0.7500, 1.0000]])
     """
-    height, width = _pair(size)
+    height, width = height_and_width(size)
     choice("mode", mode, UPSAMPLING)
-    flat = check_maps(maps).reshape(-1, 1, *maps.shape[-2:]).to(_wide(maps))  # (N, 1, h, w)
+    flat = wide(check_maps(maps)).reshape(-1, 1, *maps.shape[-2:])  # (N, 1, h, w)
     # "nearest-exact" takes the centre of the target pixel; torch's "nearest" is off by half a pixel.
     exact, corners = ("nearest-exact", None) if mode == "nearest" else (mode, False)
     resized = torch.nn.functional.interpolate(flat, (height, width), mode=exact, align_corners=corners)
@@ -116,9 +117,9 @@ def threshold(maps: Tensor, share: float = 0.2) -> Tensor:
         tensor([[ True, False,  True]])
     """
     share = _share(share)
-    wide = check_maps(maps).to(_wide(maps))
-    low, high = wide.amin((-2, -1), keepdim=True), wide.amax((-2, -1), keepdim=True)
-    return (wide > share * high.clamp(min=0)) & (high > low)
+    values = wide(check_maps(maps))
+    low, high = values.amin((-2, -1), keepdim=True), values.amax((-2, -1), keepdim=True)
+    return (values > share * high.clamp(min=0)) & (high > low)
 
 
 def box_from_map(maps: Tensor, share: float = 0.2, connectivity: int = 8) -> Tensor:
@@ -185,18 +186,15 @@ def check_maps(maps: Tensor) -> Tensor:
     return maps
 
 
-def _wide(maps: Tensor) -> torch.dtype:
-    return torch.promote_types(maps.dtype, torch.float32)
-
-
 def _share(share: float) -> float:
     if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share < 1:
         raise ValueError(f"share must be a number with 0 <= share < 1, got {share!r}")
     return float(share)
 
 
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+def height_and_width(size: int | Sequence[int]) -> tuple[int, int]:
+    """Pixels in both directions, which `size` names as one number or as two; else ``ValueError``."""
     pair = tuple(size) if isinstance(size, Sequence) else (size, size)
-    if len(pair) != 2 or any(isinstance(n, bool) or not isinstance(n, Integral) or n < 1 for n in pair):
-        raise ValueError(f"size must be a positive integer or two of them, got {size!r}")
-    return int(pair[0]), int(pair[1])
+    if len(pair) != 2:
+        raise ValueError(f"size must be one whole number or two, got {size!r}")
+    return whole("size", pair[0], 1), whole("size", pair[1], 1)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..kit.checks import choice, whole
 from ..kit.networks import undisturbed
+from ._answers import checked_model
 from ._dense import (
     UntilHead,
     check_same_answer,
@@ -194,9 +195,7 @@ def fully_convolutional(model: nn.Module, size: int | tuple[int, int] | None = N
         >>> dense(torch.zeros(1, 3, 32, 64)).shape
         torch.Size([1, 5, 15, 31])
     """
-    if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
-        raise TypeError(f"model must be a torch module that is not scripted, got {type(model).__name__}")
-    with torch.no_grad(), undisturbed(model) as network:
+    with torch.no_grad(), undisturbed(checked_model(model)) as network:
         twin = with_shared_weights(network)
         images = random_images(twin, size)
         probe, logits = probed(twin, images)

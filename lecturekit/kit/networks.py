@@ -17,7 +17,9 @@ _TURN = threading.RLock()
 
 
 @contextmanager
-def undisturbed(model: nn.Module, gradients: bool = False) -> Generator[nn.Module]:
+def undisturbed(
+    model: nn.Module, gradients: bool = False, modules: list[nn.Module] | None = None
+) -> Generator[nn.Module]:
     """The module to call inside, in eval mode; flags and buffers are as before after it, also after an error.
 
     Wrappers that hide Python code from view are taken off: ``DataParallel`` and ``torch.compile``. Only one
@@ -27,6 +29,7 @@ def undisturbed(model: nn.Module, gradients: bool = False) -> Generator[nn.Modul
         model: any module.
         gradients: whether a graph is to be built inside. Weights made under ``inference_mode``, which no
             graph can hold, are then replaced by copies meanwhile.
+        modules: what `modules_of` gave for the network, where that is known already.
 
     Raises:
         ValueError: a traced submodule changed its statistics, because it was traced in train mode.
@@ -36,7 +39,7 @@ def undisturbed(model: nn.Module, gradients: bool = False) -> Generator[nn.Modul
         stack.enter_context(_TURN)
         if "torch._dynamo" in sys.modules:  # something may be compiled further in; importing it takes seconds
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        modules = modules_of(network)
+        modules = modules or modules_of(network)
         # Not network.eval(): a network may do more than set flags there, and would not undo it.
         for module in modules:
             if module.training:
@@ -49,15 +52,15 @@ def undisturbed(model: nn.Module, gradients: bool = False) -> Generator[nn.Modul
 
 
 def modules_of(network: nn.Module) -> list[nn.Module]:
-    """What ``network.modules()`` gives, in no certain order; several times as fast: it makes no names."""
-    found: dict[int, nn.Module] = {}
-    waiting = [network]
-    while waiting:
-        module = waiting.pop()
-        if id(module) not in found:
-            found[id(module)] = module
-            waiting += [child for child in module._modules.values() if child is not None]
-    return list(found.values())
+    """What ``network.modules()`` gives, in another order; several times as fast: it makes no names."""
+    modules = [network]
+    known = {id(network)}
+    for module in modules:  # grows meanwhile
+        for child in module._modules.values():
+            if child is not None and id(child) not in known:
+                known.add(id(child))
+                modules.append(child)
+    return modules
 
 
 def tensors_of(modules: Iterable[nn.Module]) -> Iterator[Tensor]:

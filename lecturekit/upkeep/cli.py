@@ -299,7 +299,9 @@ def bench(
         Path | None, typer.Option(help="Folder of pictures, where the benchmark needs one.")
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="How many students a recipe (boxes).")] = None,
-    quick: Annotated[bool | None, typer.Option("--quick", help="Few pictures, one seed (boxes).")] = None,
+    quick: Annotated[
+        bool | None, typer.Option("--quick", help="Few pictures (boxes: one seed; evidence: one picture).")
+    ] = None,
 ) -> None:
     """Measure our methods beside other libraries' in one run, and print the table."""
     known = [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]

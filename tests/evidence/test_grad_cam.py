@@ -10,6 +10,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.module import _global_forward_pre_hooks
+from torch.overrides import TorchFunctionMode, _get_current_function_mode
 from torchvision.models import densenet, resnet, vgg
 
 from lecturekit.datasets.photos import PHOTOS, photo
@@ -458,6 +460,75 @@ def test_nothing_is_kept_for_the_trunk(lite):
 
 
 # ---------------------------------------------------------------- other libraries
+
+
+class Calls(TorchFunctionMode):
+    """Counts the calls of linear layers."""
+
+    linear = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.linear += func is F.linear
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Hardswish])
+def test_no_linear_layer_of_the_head_runs_again(activation):
+    """Not even one whose answer an activation in place wrote over."""
+    network = TwoLayers(activation=activation)
+    with Calls() as calls:
+        found = grad_cam(network, pictures(), [1, 4])
+    assert calls.linear == 2
+    assert_near(found.maps, full_autograd(network, pictures(), [1, 4], "acts.1"), 1e-6)
+
+
+class Observed(nn.Sequential):
+    """Notes, for each of its layers, whether some mode watches as it begins."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.watched = []
+        for module in self:
+            module.register_forward_pre_hook(self.note)
+            x = module(x)
+        return x
+
+    def note(self, *_):
+        self.watched.append(_get_current_function_mode() is not None)
+
+
+def test_calls_are_watched_no_longer_than_it_takes_to_tell_the_axis():
+    layers = [nn.Sequential(nn.Conv2d(n, 8, 3), nn.ReLU()) for n in (3, 8, 8, 8)]
+    network = Observed(*layers, nn.Flatten(), nn.Linear(8 * 64, 5)).eval()
+    found = grad_cam(network, pictures(size=16), 1, layer="1")
+    assert network.watched == [False, False, True, False, False, False]
+    assert not _global_forward_pre_hooks
+    plain = nn.Sequential(*network)
+    assert_near(found.maps, full_autograd(plain, pictures(size=16), [1, 1], "1"), 1e-6)
+
+
+def test_other_watchers_are_left_alone():
+    """The network watches itself from before the axis is known till after: nobody takes its mode off."""
+
+    class Watching(nn.Module):
+        def __init__(self, *layers: nn.Module):
+            super().__init__()
+            self.layers = nn.ModuleList(layers)
+
+        def forward(self, x: Tensor) -> Tensor:
+            first, *others, last = self.layers
+            x = first(x)
+            with Calls() as calls:
+                for module in others:
+                    x = module(x)
+                assert _get_current_function_mode() is calls
+            return last(x)
+
+    torch.manual_seed(0)
+    network = Watching(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(8 * 144, 5))
+    found = grad_cam(network.eval(), pictures(size=16), 1, layer="layers.0")
+    assert _get_current_function_mode() is None
+    assert not _global_forward_pre_hooks
+    assert_near(found.maps, full_autograd(network, pictures(size=16), [1, 1], "layers.0"), 1e-6)
 
 
 def captum_map(network, images, k):
