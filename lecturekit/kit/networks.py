@@ -56,10 +56,11 @@ def modules_of(network: nn.Module) -> list[nn.Module]:
     modules = [network]
     known = {id(network)}
     for module in modules:  # grows meanwhile
-        for child in module._modules.values():
-            if child is not None and id(child) not in known:
-                known.add(id(child))
-                modules.append(child)
+        if module._modules:  # most have no parts
+            for child in module._modules.values():
+                if child is not None and id(child) not in known:
+                    known.add(id(child))
+                    modules.append(child)
     return modules
 
 
