@@ -66,12 +66,15 @@ def watch() -> None:
     shell.events.register("post_run_cell", look)
 
 
-def environment(made: Path) -> dict[str, str]:
+def environment(made: Path, path: Path) -> dict[str, str]:
     """What a kernel's environment must say so that its widgets are watched.
 
     Args:
         made: an empty folder, for the kernel's profile and for what is written.
+        path: of the notebook; of one that is not the course's nothing is kept, and so nothing is watched.
     """
+    if not _is_the_courses(path):
+        return {}
     startup = made / "profile" / "profile_default" / "startup"
     startup.mkdir(parents=True)
     (startup / "live.py").write_text(_STARTUP, encoding="utf-8")
@@ -86,7 +89,7 @@ def keep(notebook: NotebookNode, made: Path, path: Path) -> None:
         made: the folder that `environment` was given.
         path: of the notebook; nothing is kept of one that is not the course's.
     """
-    if path.resolve().parent != ROOT / "notebooks":
+    if not _is_the_courses(path):
         return
     data = DATA / path.stem
     shutil.rmtree(data, ignore_errors=True)
@@ -95,6 +98,10 @@ def keep(notebook: NotebookNode, made: Path, path: Path) -> None:
         written = made / "widgets" / str(number)
         if written.is_dir():
             shutil.copytree(written, data / cell.id)
+
+
+def _is_the_courses(path: Path) -> bool:
+    return path.resolve().parent == ROOT / "notebooks"
 
 
 def write(widget: Kept, folder: Path) -> None:

@@ -52,7 +52,8 @@ def refresh(path: str | Path, timeout: int = 600) -> int:
     path = Path(path)
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as data, tempfile.TemporaryDirectory() as made:
-        execute(notebook, path.parent, {"LECTUREKIT_DATA": data} | live.environment(Path(made)), timeout)
+        watched = live.environment(Path(made), path)
+        execute(notebook, path.parent, {"LECTUREKIT_DATA": data} | watched, timeout)
         clean(notebook)
         found = complaints(notebook, OUTPUT_RULES)
         if found:

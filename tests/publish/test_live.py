@@ -153,15 +153,26 @@ def test_a_notebook_that_runs_leaves_its_widgets_under_their_cells(tmp_path, mon
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "made").mkdir()
-    execute(notebook, tmp_path / "notebooks", live.environment(tmp_path / "made"))
+    path = tmp_path / "notebooks" / "x.ipynb"
     monkeypatch.setattr(live, "ROOT", tmp_path)
     monkeypatch.setattr(live, "DATA", tmp_path / "data")
-    live.keep(notebook, tmp_path / "made", tmp_path / "elsewhere" / "x.ipynb")
-    assert not (tmp_path / "data").exists()
-    live.keep(notebook, tmp_path / "made", tmp_path / "notebooks" / "x.ipynb")
+    execute(notebook, path.parent, live.environment(tmp_path / "made", path))
+    live.keep(notebook, tmp_path / "made", path)
     assert [path.name for path in (tmp_path / "data" / "x").iterdir()] == [notebook.cells[3].id]
     assert list(about(tmp_path / "data" / "x" / notebook.cells[3].id)["drawn"]) == ["0", "1", "2"]
+
+
+def test_of_a_notebook_elsewhere_nothing_is_watched_and_nothing_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "ROOT", tmp_path)
+    monkeypatch.setattr(live, "DATA", tmp_path / "data")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", id="one")])
+    (tmp_path / "made" / "widgets" / "0").mkdir(parents=True)
+    elsewhere = tmp_path / "elsewhere" / "x.ipynb"
+    assert live.environment(tmp_path / "made", elsewhere) == {}
+    live.keep(notebook, tmp_path / "made", elsewhere)
+    assert not (tmp_path / "data").exists()
+    live.keep(notebook, tmp_path / "made", tmp_path / "notebooks" / "x.ipynb")
+    assert (tmp_path / "data" / "x" / "one").is_dir()
 
 
 @pytest.mark.parametrize("folder", DATA, ids=[f"{path.parent.name}/{path.name}" for path in DATA])
