@@ -27,6 +27,7 @@ class AskingBar(anywidget.AnyWidget):
     _answered = t.Int(0).tag(sync=True)
     _shows = t.Unicode().tag(sync=True)
     _failed = t.Unicode().tag(sync=True)
+    _working = t.Unicode().tag(sync=True)  # what the kernel is doing, where an answer takes a while
 
     def answers_by(self, do: Callable[[str], None]) -> None:
         """Answer each question by `do`, which takes the verb."""
@@ -40,6 +41,7 @@ class AskingBar(anywidget.AnyWidget):
                 self._failed = f"That did not work: {error}"
                 raise
             finally:
+                self._working = ""
                 self._answered = number
 
         self.observe(answer, "_asked")

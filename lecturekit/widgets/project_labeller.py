@@ -43,6 +43,9 @@ TEST_KINDS = ("polygon", "mask")
 #: Pictures that are asked for at a time: those worth most next, or where the student is in doubt.
 ASKED = 20
 
+#: What is said while the network looks at pictures.
+LOOKING = "The network looks at pictures: a few seconds, and longer the first time."
+
 #: The names of pictures, the most doubtful first.
 Doubtful = Callable[[], Sequence[str]]
 #: A picture's file name -> its label map, uint8 ``(H, W)``.
@@ -153,6 +156,7 @@ class ProjectLabeller(VBox):
         return [one.picture.file for one in suggest(self.project, ASKED, by=by)]
 
     def _named(self, names: Doubtful) -> list[Picture]:
+        self._bar._working = LOOKING
         try:
             return [self.project.picture(name) for name in names()]
         except (OSError, ValueError) as error:  # no student yet, or one of too few pictures
@@ -202,6 +206,7 @@ class ProjectLabeller(VBox):
     def _annotator(self, picture: Picture, old: Annotator | None) -> Annotator:
         image = self.project.image(picture)
         if self._bar._over:
+            self._bar._working = LOOKING
             image = label_overlay(image, self._answers(picture.file))
         kinds = TEST_KINDS if picture.part == "test" else self._kinds
         made = Annotator(image, self.project.label_classes, key=self.project.label_file(picture), kinds=kinds)

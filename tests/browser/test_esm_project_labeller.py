@@ -105,6 +105,20 @@ def test_between_question_and_answer_nothing_can_be_drawn(around, axe):
     assert draw(page) == ["pointerdown", "x"]
 
 
+def test_what_takes_long_is_said_and_not_that_the_kernel_may_be_gone(around):
+    page = around
+    note = page.locator(".lk-note[role=status]")
+    page.evaluate("model.set('_working', 'of no question')")
+    expect(note).to_be_hidden()
+    press(page)
+    page.evaluate("model.set('_working', 'The network looks at pictures.')")
+    expect(note).to_contain_text("The network looks at pictures.")
+    expect(note.get_by_role("button")).to_be_visible()  # after some seconds one can go on all the same
+    expect(note).to_contain_text("The network looks at pictures.")
+    page.evaluate("model.set('_working', ''); model.set('_answered', 1)")
+    expect(note).to_be_hidden()
+
+
 def test_an_answer_counts_once_the_new_annotator_is_in_place(around):
     page = around
     press(page)

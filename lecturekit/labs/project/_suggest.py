@@ -107,7 +107,7 @@ def suggest(
 def _suggestion(picture: Picture, doubts: tuple[float, float] | None, alike: int) -> Suggestion:
     said = []
     if alike:
-        said.append(f"{alike} more {'looks' if alike == 1 else 'look'} most like it")
+        said.append(f"{alike} more {'picture looks' if alike == 1 else 'pictures look'} like it")
     if doubts is None:
         return Suggestion(picture, "box", "; ".join(said) or "like none that is labelled", None, alike)
     share, mixed = doubts

@@ -16,7 +16,7 @@ const GONE = "The kernel is gone. Run this cell again to go on.";
 export class Asking {
   /**
    * @param {any} model the bar's; `_asked` is a number and a verb, `_answered` the number of the last answer,
-   *   `_shows` the name of the annotator that is in place, `_failed` what went wrong
+   *   `_shows` the name of the annotator that is in place, `_failed` what went wrong, `_working` what takes long
    * @param {HTMLElement} el where the bar is drawn
    * @param {() => void} placed told when an answer is in place
    */
@@ -32,11 +32,16 @@ export class Asking {
     this.goOn.addEventListener("click", () => this.done());
     this.note = element("p", { className: "lk-note", role: "status", hidden: true }, this.words, " ", this.goOn);
     this.stop = (event) => this.refuse(event);
-    this.unlisten = listen(model, { "change:_answered": () => this.hear() });
+    this.unlisten = listen(model, {
+      "change:_answered": () => this.hear(),
+      "change:_working": () => { if (this.number !== null) this.say(this.working || AT_WORK); },
+    });
   }
 
   /** The box round bar and annotator. */
   get home() { return this.el.closest(".lk-around") ?? this.el; }
+  /** What the kernel says it is doing, where that takes a while; "" otherwise. */
+  get working() { return this.model.get("_working") ?? ""; }
   /** @returns {HTMLElement[]} */
   get frames() { return [...this.home.querySelectorAll(/** @type {any} */ (".lka-frame"))]; }
 
@@ -52,8 +57,8 @@ export class Asking {
     this.box.classList.add("lk-busy");
     for (const frame of this.frames) frame.setAttribute("aria-busy", "true");
     this.box.addEventListener("keydown", this.stop, true);
-    this.after(SOON, () => this.say(AT_WORK));
-    this.after(LATE, () => this.say(NO_ANSWER, true));
+    this.after(SOON, () => this.say(this.working || AT_WORK));
+    this.after(LATE, () => this.say(this.working || NO_ANSWER, true));
     this.next();
   }
 

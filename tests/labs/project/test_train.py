@@ -323,7 +323,7 @@ def test_where_to_begin_is_told_without_a_student(begun):
     found = project.suggest(begun, 3)
     assert [(one.kind, one.doubt) for one in found] == [("box", None)] * 3
     assert 0 < sum(one.alike for one in found) <= 20 - 3
-    assert f"{found[0].alike} more look" in found[0].why
+    assert f"{found[0].alike} more picture" in found[0].why
     with pytest.raises(FileNotFoundError, match="no student"):
         project.suggest(begun, by="doubt")
 
