@@ -32,8 +32,8 @@ OTHER_MIXTURES = ({"clicks": 0.75, "masks": 0.25}, {"scribbles": 0.75, "masks": 
 HOURS, MIXTURE_HOURS, OTHER_HOURS = (2, 8, 40), (2, 4, 8, 40), (8,)
 #: Three people: how much longer than the literature's each takes (thirds of a log-normal spread of .3).
 SPEEDS = tuple(round(math.exp(0.3 * z), 3) for z in (-0.967, 0.0, 0.967))
-#: Students of each of them: other pictures drawn, another seed. Where the folder is used up, they differ in
-#: their seeds alone.
+#: Students of each: other pictures drawn, another seed. Where the folder is used up, each has one: all
+#: three have the same pictures, and are three seeds.
 DRAWS = 3
 #: Other tasks on the training list: some classes, all others being background. Of the pictures with one of
 #: them every second is learnt from, and the rest judge.
@@ -141,7 +141,7 @@ def outcome_pieces(objects: float, pictures: int) -> Iterator[Piece]:
             seconds = speed * seconds_of(shares, objects)
             count = min(pictures, int(hours * 3600 / seconds))
             counts = split(count, shares)
-            for k in range(DRAWS):
+            for k in range(DRAWS if count < pictures else 1):
                 seed = 100 + person + len(SPEEDS) * k
                 yield Piece("outcome", counts, seed, named(shares), hours, speed)
 

@@ -269,8 +269,8 @@ def _since(project: Project, found: Trained) -> str:
         )
     if gone:
         said += (
-            f"<p>Of the pictures it learned from, {gone} cannot be found where they were; their labels are "
-            "kept. If they were moved or renamed, <code>project refresh</code> finds them again.</p>"
+            f"<p>{_pictures(gone)} that it learned from cannot be found; all labels are kept. What was moved "
+            "or renamed is found again by <code>project refresh</code>.</p>"
         )
     return said
 

@@ -6,7 +6,7 @@ import copy
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Trained:
     """The students of a project.
 
     Attributes:
-        classes: names at the time, background first.
+        classes: names, background first.
         side: longer side of a picture as the network sees it.
         settings: of the training.
         students: one a seed; their logits are averaged.
@@ -233,7 +233,7 @@ def trained(project: Project) -> Trained:
             f"{file.name} knows {len(found.classes) - 1} classes and the project {len(project.classes)}; "
             "train again (project.train)"
         )
-    return found
+    return replace(found, classes=("background", *project.classes))  # a class may have another name by now
 
 
 def _restored(content: dict[str, Any]) -> Trained:

@@ -116,9 +116,12 @@ def test_the_page_says_what_has_happened_since(begun):
     begun.save_labels(second, [changed | {"milliseconds": changed["milliseconds"] + 1}])
     text = page()
     assert "labels of 2 pictures have been drawn or changed" in text
-    assert "it learned from, 1 cannot be found" in text
+    assert "1 picture that it learned from cannot be found" in text
     begun = project.refresh(begun)
     assert "cannot be found" not in page()
+    begun.rename_class("disc", "ball")
+    assert project.trained(begun).classes == ("background", "ball", "square")
+    assert "disc" not in re.sub(r"data:image[^\"]*", "", page())
 
 
 def test_the_colours_of_the_answers_have_names(page):
