@@ -24,17 +24,31 @@ LONGEST = (
     "08_bootstrapping_with_tricks",
     "test_site",
     "09_clicks_scribbles_time",
-    "test_lab",
-    "04_saliency",
-    "test_offline",
     "10_your_own_project",
+    "04_saliency",
+    "test_lab",
     "02_weak_supervision",
-    "05b_solar_cells",
+    "test_download",
     "07_boxes_to_pixels",
-    "test_photo_page",
-    "06_grad_cam",
+    "test_esm_annotator",
+    "05b_solar_cells",
+    "test_bootstrap",
+    "test_notebooks_photographs",
+    "test_offline",
+    "test_esm_cam_explorer",
+    "test_annotator_lab",
     "03_gap_reordering",
+    "test_project_lab",
+    "test_label_files",
+    "test_train",
+    "test_exercises",
+    "test_scenes",
+    "test_outcome",
+    "test_open_tasks",
+    "06_grad_cam",
+    "test_scale",
     "01_annotation_cost",
+    "test_figures",
     "05_class_activation_maps",
     "00_start_here",
 )
@@ -44,6 +58,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give each test process, and the kernels it starts, an empty data folder."""
     config.stash[_DATA] = os.environ["LECTUREKIT_DATA"] = tempfile.mkdtemp(prefix="lecturekit-test-")
     os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: some always wait, for a page, a server or a kernel to start."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
