@@ -227,9 +227,9 @@ def label_shares(labels: Sequence[NDArray[np.uint8]], features: Features, classe
     _check_labels(labels, features, classes)
     shares = torch.zeros(len(labels), classes, *features.cells.max(0).tolist(), dtype=torch.float16)
     for place, one, (height, width) in zip(shares, labels, features.cells.tolist(), strict=True):
-        known = np.where(one == IGNORE, classes, one).astype(np.int64)
-        hot = F.one_hot(torch.from_numpy(known), classes + 1).permute(2, 0, 1)[:classes]
-        place[:, :height, :width] = F.adaptive_avg_pool2d(hot.float(), (height, width))
+        for c in np.bincount(one.ravel())[:classes].nonzero()[0].tolist():  # most classes are not there
+            mine = torch.from_numpy((one == c).astype(np.float32))[None]
+            place[c, :height, :width] = F.adaptive_avg_pool2d(mine, (height, width))[0]
     return shares
 
 
