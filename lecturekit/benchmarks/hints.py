@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..datasets.solar_cells import available
 from ..datasets.voc import CLASSES
@@ -25,7 +25,6 @@ from ..evidence.gap import cam
 from ..labels.boxes import clip_boxes
 from ..labels.costs import COSTS
 from ..learning.box_masks import (
-    BoxMaskHead,
     box_features,
     box_target,
     mask_ious,
@@ -87,7 +86,7 @@ SEEDS = {"share": 0.4, "background_share": 0.35}
 #: Its losses.
 SEC: dict[str, Any] = {"constrain_weight": 2.0}
 #: The head from boxes to masks, and GrabCut+ that teaches it.
-BOX_MASKS = {"epochs": 14}
+BOX_MASKS: dict[str, Any] = {"epochs": 14}
 GRABCUT = {"side": 64, "rounds": 2}
 #: Training pictures on which the cues for objects are compared.
 CUES = 100
@@ -372,7 +371,7 @@ def _boxes_of(pictures: Pictures) -> Iterator[tuple[int, Tensor, list[int], NDAr
         yield k, box_features(grid, boxes[kept], size), kept, boxes[kept]
 
 
-def box_row(judge: Pictures, name: str, head: BoxMaskHead | None) -> dict[str, Any]:
+def box_row(judge: Pictures, name: str, head: nn.Module | None) -> dict[str, Any]:
     """IoU of the masks in the true boxes, as a row.
 
     Args:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
 from ..kit import cache as disk
-from ..kit.checks import whole
+from ..kit.checks import choice, whole
 from ..kit.devices import pick_device
 from ..kit.storage import data_dir
 from ..labels.boxes import checked_boxes, window
@@ -28,7 +28,7 @@ from ..metrics import LabelQuality, label_quality
 from ..pixels import crf
 from .data import Data
 from .features import Features, compute_key, features
-from .recipes import RECIPES, SOURCE, VERSION, checked_recipe, first_labels, resized
+from .recipes import BOUNDARIES, RECIPES, SOURCE, VERSION, checked_recipe, first_labels, resized
 from .scale import Spread, split_settings
 from .settings import Settings
 from .student import Student
@@ -120,6 +120,7 @@ def bootstrap(
     first: Sequence[NDArray[np.uint8]] | None = None,
     side: int = 384,
     label_side: int | None = None,
+    boundaries: str = "own",
     crf_at_test: bool = False,
     keep: int = 6,
     cache: bool = True,
@@ -141,6 +142,7 @@ def bootstrap(
         side: longer side of a picture as the network sees it, in pixels.
         label_side: longer side at which labels are made and mended; None: the pictures' own. Students are
             measured at the pictures' own size either way.
+        boundaries: that the recipe looks at, as in `recipes.first_labels`.
         crf_at_test: a CRF refines the student's answers for the validation pictures, as in the paper; at
             `label_side`.
         keep: how many pictures' labels and predictions are kept a round.
@@ -176,6 +178,7 @@ def bootstrap(
         first,
         side,
         label_side,
+        choice("boundaries", boundaries, BOUNDARIES),
         crf_at_test,
         whole("keep", keep),
         cache,
@@ -207,6 +210,7 @@ class _Run:
     given: Sequence[NDArray[np.uint8]] | None
     side: int
     label_side: int | None
+    boundaries: str
     crf_at_test: bool
     keep: int
     cache: bool
@@ -219,7 +223,7 @@ class _Run:
     def key(self) -> str:
         """Of everything that matters for the result."""
         names = [trick_name(trick) for trick in self.tricks]
-        sides = (self.side, self.label_side, self.crf_at_test)
+        sides = (self.side, self.label_side, self.boundaries, self.crf_at_test)
         settings = (self.recipe, names, self.seed, sides, self.keep, self.options)
         where = compute_key(pick_device(self.device))
         return disk.content_key(VERSION, SOURCE, settings, where, self.data, self.given)
@@ -239,9 +243,8 @@ class _Run:
         if self.recipe == "full":
             return list(self.data.train_masks)
         options: dict[str, Any] = {"cache": self.cache, "progress": self.progress}
-        if RECIPES[self.recipe].looks:
-            options["seen"] = self.features[0]
-        return first_labels(self.recipe, self.data.train, side=self.label_side, **options)
+        options |= {"side": self.label_side, "boundaries": self.boundaries}
+        return first_labels(self.recipe, self.data.train, **options)
 
     def student(self, labels: list[NDArray[np.uint8]], chosen: NDArray[np.int64] | None = None) -> Student:
         """Train on these labels of all training pictures, or of some."""

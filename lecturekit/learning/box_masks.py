@@ -7,7 +7,7 @@ section 5) teach such a network from boxes alone: what GrabCut+ makes of each bo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -55,16 +55,17 @@ class BoxMaskHead(nn.Module):
         return self.layers(torch.cat([x, place], 1))[:, 0]
 
 
-def box_features(features: ArrayLike, boxes: ArrayLike, size: tuple[int, int]) -> Tensor:
+def box_features(features: ArrayLike, boxes: ArrayLike, size: tuple[int, int], cells: int = SEEN) -> Tensor:
     """What the grid of features holds of each box, by RoIAlign: bilinear, nothing is rounded.
 
     Args:
         features: float ``(C, h, w)`` of one image, its own cells alone.
         boxes: ``(N, 4)``, half open, in pixels.
         size: height and width of the image in pixels.
+        cells: how many each way are read of a box.
 
     Returns:
-        Float32 ``(N, C, 14, 14)``.
+        Float32 ``(N, C, cells, cells)``.
 
     Example:
         >>> ramp = np.arange(28.0)[None, None].repeat(28, 1)  # each cell holds its column
@@ -73,12 +74,12 @@ def box_features(features: ArrayLike, boxes: ArrayLike, size: tuple[int, int]) -
     """
     grid = torch.from_numpy(np.ascontiguousarray(features, np.float32))[None]
     boxes = torch.from_numpy(np.asarray(boxes, np.float64).reshape(-1, 4))
-    at = (torch.arange(2 * SEEN) + 0.5) / (2 * SEEN)  # two samples a cell each way
-    spots = boxes[:, None, :2] + at[:, None] * (boxes[:, 2:] - boxes[:, :2])[:, None]  # (N, 28, 2): x, y
+    at = (torch.arange(2 * cells) + 0.5) / (2 * cells)  # two samples a cell each way
+    spots = boxes[:, None, :2] + at[:, None] * (boxes[:, 2:] - boxes[:, :2])[:, None]  # (N, 2 cells, 2): x, y
     x, y = (2 * spots / torch.tensor([size[1], size[0]]) - 1).float().unbind(2)
-    where = torch.stack([x[:, None].expand(-1, 2 * SEEN, -1), y[:, :, None].expand(-1, -1, 2 * SEEN)], 3)
+    where = torch.stack([x[:, None].expand(-1, 2 * cells, -1), y[:, :, None].expand(-1, -1, 2 * cells)], 3)
     read = F.grid_sample(grid, where.flatten(0, 1)[None], padding_mode="border", align_corners=False)
-    return F.avg_pool2d(read[0].unflatten(1, (len(boxes), 2 * SEEN)).transpose(0, 1), 2)
+    return F.avg_pool2d(read[0].unflatten(1, (len(boxes), 2 * cells)).transpose(0, 1), 2)
 
 
 def box_target(labels: ArrayLike, box: Sequence[int] | NDArray, c: int) -> NDArray[np.float32]:
@@ -144,11 +145,12 @@ def train_box_masks(
     batch: int = 32,
     hidden: int = 64,
     seed: int = 0,
-) -> BoxMaskHead:
+    kind: Callable[[int, int], nn.Module] = BoxMaskHead,
+) -> nn.Module:
     """A head taught by the boxes of all training images together, each seen as it is or mirrored.
 
     Args:
-        seen: ``(N, C, 14, 14)``, from `box_features`.
+        seen: ``(N, C, 14, 14)``, from `box_features`, or what another kind of head takes.
         targets: ``(N, 2, 28, 28)``, from `box_target`.
         epochs: how often every box is seen.
         lr: highest learning rate of AdamW; it falls along a cosine.
@@ -156,6 +158,7 @@ def train_box_masks(
         batch: boxes a step.
         hidden: width of the head's layers.
         seed: of weights, order and mirroring.
+        kind: of head: channels and hidden -> a module from `seen` to logits ``(N, 28, 28)``.
     """
     if len(seen) != len(targets) or len(seen) == 0:
         raise ValueError(f"seen and targets must be one a box, got {len(seen)} and {len(targets)}")
@@ -165,7 +168,7 @@ def train_box_masks(
     number("weight_decay", weight_decay, 0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(whole("seed", seed))
-        head = BoxMaskHead(seen.shape[1], hidden)
+        head = kind(seen.shape[1], hidden)
         optimiser = AdamW(head.parameters(), lr=lr, weight_decay=weight_decay)
         steps = epochs * -(-len(seen) // batch)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)

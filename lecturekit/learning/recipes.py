@@ -23,18 +23,20 @@ from ..kit.parallel import mapped
 from ..kit.storage import data_dir
 from ..labels.boxes import fill_boxes, inner_boxes, intersect_labels, paint_masks
 from ..labels.label_map import IGNORE
-from ..pixels.edges import boundary_map
+from ..pixels.edges import boundary_map, hed_edges
 from ..pixels.grabcut import grabcut_images, grabcut_plus_inner
 from ..pixels.proposals import proposal_labels, proposals
 from .data import BoxAnnotations
-from .features import Features, compute_key, features
+from .features import compute_key
 from .refine import filled_labels, keep_boxes_filled
 from .tricks import TRICKS, Trick
 
 #: Part of every cache's key; a change of what is computed gets a new number.
-VERSION = 2
+VERSION = 3
 #: Of the code that makes labels: labels of an older version are not used.
 SOURCE = disk.source_key(Path(pixels.__file__).parent)
+#: Where boundaries come from. HED's weights are a package of their own (`edges.hed_edges`).
+BOUNDARIES = ("own", "hed")
 #: Pictures whose boxes are cut together.
 BATCH = 16
 
@@ -95,7 +97,7 @@ class Recipe:
         title: its name in tables, as the paper has it.
         folds: between rounds a picture's probabilities come from a student that did not learn from it: one
             of so many, each trained on the other parts of the pictures. 1: from the student itself.
-        looks: its first labels need the pictures' features.
+        looks: its first labels need the backbone, and all pictures together.
     """
 
     make: LabelMaker | None
@@ -130,7 +132,7 @@ def first_labels(
     annotations: BoxAnnotations,
     *,
     side: int | None = None,
-    seen: Features | None = None,
+    boundaries: str = "own",
     cache: bool = True,
     progress: bool = False,
     workers: int = 0,
@@ -146,7 +148,8 @@ def first_labels(
         annotations: pictures and boxes.
         side: labels are made of pictures shrunk to this longer side, and enlarged; None: of pictures as they
             are.
-        seen: the pictures' features, for the recipe ``filled``; None: computed where it needs them.
+        boundaries: of the recipes that look at boundaries: ``"own"`` (`edges.boundary_map`), or ``"hed"``
+            (`edges.hed_edges`), which needs HED's weights and learned from drawn outlines.
         cache: keep them below ``data/bootstrap`` and find them there next time. ``False`` reads and writes
             nothing.
         progress: show a bar.
@@ -166,20 +169,21 @@ def first_labels(
     make = plan.make
     if recipe == "full":
         raise ValueError("recipe must make labels from boxes, got 'full', which is the truth itself")
+    choice("boundaries", boundaries, BOUNDARIES)
     if whole("workers", workers) and not plan.looks:
-        return _by_processes(recipe, annotations, side, cache, progress, workers)
+        return _by_processes(recipe, annotations, side, boundaries, cache, progress, workers)
     small = annotations.shrunk(side)
-    edges = partial(_edges, small, cache, progress)
+    edges = partial(_edges, small, annotations.images, boundaries, cache, progress)
     if make is None and not plan.looks:
-        options: dict[str, Any] = {"cache": cache, "progress": progress}
+        options: dict[str, Any] = {"boundaries": boundaries, "cache": cache, "progress": progress}
         both = (first_labels(one, small, **options) for one in ("mcg", "grabcut_plus"))
         labels = [intersect_labels(a, b, boxes) for a, b, boxes in zip(*both, small.boxes, strict=True)]
     else:
-        name = f"labels-{recipe}"
+        name = f"labels-{recipe}" if boundaries == "own" else f"labels-{recipe}-{boundaries}"
         if make is None:
-            looks = features(annotations.images, cache=cache, progress=progress) if seen is None else seen
-            name = f"{name}-{looks.key[:8]}"
-            make = lambda annotations, edges: filled_labels(annotations, edges(), looks)  # noqa: E731
+            large = annotations.images
+            name = f"{name}-{disk.content_key(large)[:8]}"
+            make = lambda annotations, edges: filled_labels(annotations, edges(), large)  # noqa: E731
 
         def made() -> list[NDArray[np.uint8]]:
             maps = make(small, edges)
@@ -191,14 +195,23 @@ def first_labels(
     return [resized(one, size) for one, size in zip(labels, annotations.sizes, strict=True)]
 
 
-def _edges(annotations: BoxAnnotations, cache: bool, progress: bool) -> list[NDArray[np.float32]]:
+def _edges(
+    small: BoxAnnotations,
+    images: Sequence[NDArray[np.uint8]],
+    boundaries: str,
+    cache: bool,
+    progress: bool,
+) -> list[NDArray[np.float32]]:
     """Boundary maps of all pictures: one work for all recipes that look at boundaries."""
 
     def made() -> list[NDArray[np.float32]]:
-        images = tqdm(annotations.images, desc="edges", leave=False, disable=not progress)
-        return [boundary_map(image).astype(np.float32) for image in images]
+        pairs = zip(small.images, images, strict=True)
+        bar = tqdm(pairs, total=len(images), desc="edges", leave=False, disable=not progress)
+        if boundaries == "hed":  # it looks at the pictures as they are
+            return [hed_edges(image, size=(one.shape[0], one.shape[1])) for one, image in bar]
+        return [boundary_map(one).astype(np.float32) for one, _ in bar]
 
-    return _kept("edges", annotations, made, cache)
+    return _kept("edges" if boundaries == "own" else boundaries, small, made, cache)
 
 
 def _kept(
@@ -228,11 +241,13 @@ class _Part:
     recipe: str
     annotations: BoxAnnotations
     side: int | None
+    boundaries: str
     file: Path | None
     key: str
 
     def made(self) -> list[NDArray[np.uint8]]:
-        return first_labels(self.recipe, self.annotations, side=self.side, cache=False)
+        options: dict[str, Any] = {"side": self.side, "boundaries": self.boundaries, "cache": False}
+        return first_labels(self.recipe, self.annotations, **options)
 
     def labels(self) -> list[NDArray[np.uint8]]:
         """Its labels, which are kept until those of all parts are there."""
@@ -240,24 +255,34 @@ class _Part:
 
 
 def _by_processes(
-    recipe: str, annotations: BoxAnnotations, side: int | None, cache: bool, progress: bool, workers: int
+    recipe: str,
+    annotations: BoxAnnotations,
+    side: int | None,
+    boundaries: str,
+    cache: bool,
+    progress: bool,
+    workers: int,
 ) -> list[NDArray[np.uint8]]:
     """`first_labels` by several processes. The parts are those that the cuts go in here: `BATCH` pictures."""
-    key = disk.content_key(VERSION, SOURCE, recipe, side, annotations, ("cpu", 1, torch.__version__))
+    settings = (recipe, side, boundaries)
+    key = disk.content_key(VERSION, SOURCE, settings, annotations, ("cpu", 1, torch.__version__))
     file = data_dir() / "bootstrap" / f"labels-{recipe}-{key}.npz" if cache else None
     folder = None if file is None else file.with_suffix(".parts")
 
     def made() -> list[NDArray[np.uint8]]:
         starts = range(0, len(annotations), BATCH)
         parts = (
-            _Part(recipe, annotations.part(slice(k, k + BATCH)), side, folder and folder / f"{k}.npz", key)
+            _Part(recipe, annotations.part(slice(k, k + BATCH)), side, boundaries, file, key)
             for k in starts
+            for file in [folder and folder / f"{k}.npz"]
         )
         found: list[NDArray[np.uint8]] = []
         with tqdm(total=len(annotations), desc=recipe, leave=False, disable=not progress) as bar:
             for start, (labels, error) in zip(starts, mapped(_Part.labels, parts, workers), strict=True):
                 part = annotations.part(slice(start, start + BATCH))
-                found += _one_by_one(recipe, part, side, start, error) if labels is None else labels
+                found += (
+                    _one_by_one(part, (recipe, side, boundaries), start, error) if labels is None else labels
+                )
                 bar.update(len(part))
         return found
 
@@ -268,10 +293,13 @@ def _by_processes(
 
 
 def _one_by_one(
-    recipe: str, part: BoxAnnotations, side: int | None, start: int, error: Exception | None
+    part: BoxAnnotations, settings: tuple[str, int | None, str], start: int, error: Exception | None
 ) -> list[NDArray[np.uint8]]:
     """Labels of pictures of which one, or the process that had them, met an error."""
-    singles = (_Part(recipe, part.part(slice(k, k + 1)), side, None, "") for k in range(len(part)))
+    recipe, side, boundaries = settings
+    singles = (
+        _Part(recipe, part.part(slice(k, k + 1)), side, boundaries, None, "") for k in range(len(part))
+    )
     found = []
     for k, (labels, own) in enumerate(mapped(_Part.labels, singles, 1)):
         if labels is None:

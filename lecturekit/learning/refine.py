@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
+from torch import Tensor, nn
 
 from ..kit.checks import number
 from ..labels.boxes import checked_boxes, paint_order, window
 from ..labels.label_map import BACKGROUND, IGNORE
 from ..pixels.grabcut import grabcut_boxes, grabcut_votes
-from .box_masks import ANSWER, box_features, train_box_masks
+from .box_masks import ANSWER, train_box_masks
+from .close_ups import CloseUpHead, close_ups
 from .data import BoxAnnotations
-from .features import Features
 from .tricks import View, boxes_in_front
 
 #: Log-odds are kept within this: beyond it a probability is 0 or 1.
@@ -26,26 +27,31 @@ HALVINGS = 40
 
 
 def filled_posterior(
-    prior: ArrayLike, log_odds: ArrayLike, counts: ArrayLike | None = None
+    prior: ArrayLike,
+    log_odds: ArrayLike,
+    counts: ArrayLike | None = None,
+    share: float | None = None,
 ) -> NDArray[np.float64]:
     """Probability of being object for the pixels of a box that together are as full as the prior says.
 
     ``q = sigmoid(logit(prior) + log_odds + shift)``, and the one `shift` is such that the mean of q is the
-    mean of the prior. So the evidence moves the object about in its box, and makes it neither larger nor
-    smaller: a student that says "background" too often, everywhere by the same factor, changes nothing. It
-    is the distribution nearest to ``sigmoid(logit(prior) + log_odds)``, by the Kullback-Leibler divergence,
-    among those that expect this share (the constraint of Pathak, Krähenbühl and Darrell, ICCV 2015).
+    mean of the prior, or `share`. So the evidence moves the object about in its box, and makes it neither
+    larger nor smaller: a student that says "background" too often, everywhere by the same factor, changes
+    nothing. It is the distribution nearest to ``sigmoid(logit(prior) + log_odds)``, by the Kullback-Leibler
+    divergence, among those that expect this share (the constraint of Pathak, Krähenbühl and Darrell, ICCV
+    2015).
 
     Args:
         prior: probability before, strictly between 0 and 1, any shape.
         log_odds: of the evidence, object against background, of the same shape.
         counts: pixels over which the means are taken, at least one; None: all.
+        share: how full the box is, strictly between 0 and 1; None: as the prior says.
 
     Returns:
         q, of the same shape.
 
     Raises:
-        ValueError: shapes that differ, a prior that is 0 or 1 somewhere, or no pixel that counts.
+        ValueError: shapes that differ, a prior or share that is 0 or 1 somewhere, or no pixel that counts.
 
     Example:
         >>> filled_posterior([0.3, 0.5], [2.0, 2.0]).round(3).tolist()  # the same everywhere: no news
@@ -64,7 +70,7 @@ def filled_posterior(
     if not counts.any():
         raise ValueError("counts must name at least one pixel, got none")
     evidence = logit(prior) + np.clip(np.nan_to_num(log_odds), -LIMIT, LIMIT)
-    share = prior[counts].mean()
+    share = prior[counts].mean() if share is None else number("share", share, 0, 1, open_=True)
     low = -evidence.max() - LIMIT
     high = -evidence.min() + LIMIT
     for _ in range(HALVINGS):
@@ -121,11 +127,19 @@ def keep_boxes_filled(
     return paint_shares(joined, view.boxes, view.classes, labels.shape, least)
 
 
-def _joined(prior: NDArray, log_odds: NDArray, visible: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """`filled_posterior` over what no smaller box hides; over all of a box that is hidden, or empty."""
+def _joined(
+    prior: NDArray, log_odds: NDArray, visible: NDArray[np.bool_], share: float = 0.0
+) -> NDArray[np.float64]:
+    """`filled_posterior` over what no smaller box hides; over all of a box that is hidden, or empty.
+
+    The box is as full as the prior says, or by `share` of the way to what the evidence alone says.
+    """
     if prior.size == 0:
         return np.zeros(prior.shape)
-    return filled_posterior(prior, log_odds, visible if visible.any() else None)
+    counts = visible if visible.any() else np.ones(prior.shape, bool)
+    ends = [np.clip(shares[counts].mean(), 0.02, 0.98) for shares in (prior, expit(log_odds))]
+    full = expit(np.average(logit(ends), weights=(1 - share, share))) if share else None
+    return filled_posterior(prior, log_odds, counts, full)
 
 
 def paint_shares(
@@ -170,24 +184,24 @@ def paint_shares(
 def filled_labels(
     annotations: BoxAnnotations,
     edges: Sequence[NDArray[np.float32]],
-    seen: Features,
+    images: Sequence[NDArray[np.uint8]] | None = None,
     *,
     folds: int = 4,
     least: float = 0.7,
     runs: int = 10,
 ) -> Iterator[NDArray[np.uint8]]:
-    """First labels from votes of GrabCut+ that a head for masks in boxes corrects, each box as full as voted.
+    """First labels from votes of GrabCut+ that a head which sees boxes from near corrects.
 
-    The prior of a pixel is the mean of GrabCut+ and of the votes of its changed runs. GrabCut knows one
+    The prior of a pixel comes from GrabCut+ and from the votes of its changed runs. GrabCut knows one
     picture and its colours alone. What it says of all boxes together teaches a head that looks at the frozen
-    features inside a box and knows no class (`box_masks`). Its mistakes are others: GrabCut takes the wrong
-    half of one box, and the head has seen hundreds. So its answer for pictures it did not learn from is the
-    evidence of `filled_posterior`.
+    features of a box, enlarged, and knows no class (`close_ups`). Its mistakes are others: GrabCut takes the
+    wrong half of one box, and the head has seen hundreds. So its answer for pictures it did not learn from is
+    the evidence of `filled_posterior`, and how full a box is, both say: half way between them.
 
     Args:
         annotations: pictures and boxes.
         edges: their boundary maps.
-        seen: their features; the pictures may have another size there.
+        images: the same pictures at their own size, to enlarge the boxes from; None: those of `annotations`.
         folds: heads, each of which learns from the other parts of the pictures.
         least: as in `paint_shares`.
         runs: as in `grabcut_votes`.
@@ -205,11 +219,12 @@ def filled_labels(
         _votes(image, boxes, edge, runs)
         for image, (boxes, _), edge in zip(annotations.images, places, edges, strict=True)
     ]
-    answers = _mask_answers(priors, [boxes for boxes, _ in places], annotations.sizes, seen, folds)
+    large = annotations.images if images is None else images
+    answers = _mask_answers(priors, [boxes for boxes, _ in places], annotations.sizes, large, folds)
     for (boxes, classes), prior, answer, size in zip(places, priors, answers, annotations.sizes, strict=True):
         owner = boxes_in_front(boxes, classes, size)
         joined = [
-            _joined(p, a, owner[window(box)] == k + 1)
+            _joined(p, a, owner[window(box)] == k + 1, share=0.5)
             for k, (box, p, a) in enumerate(zip(boxes, prior, answer, strict=True))
         ]
         yield paint_shares(joined, boxes, classes, size, least)
@@ -218,11 +233,11 @@ def filled_labels(
 def _votes(
     image: NDArray[np.uint8], boxes: NDArray[np.int64], edge: NDArray[np.float32], runs: int
 ) -> list[NDArray[np.float64]]:
-    """Mean of GrabCut+ and the votes of its runs in each box, within .1 and .9: neither is ever certain."""
+    """Two parts GrabCut+ and one part votes of its runs in each box, within .1 and .9: never certain."""
     masks = grabcut_boxes(image, boxes, edge).masks
     votes = np.nan_to_num(grabcut_votes(image, boxes, edge, runs=runs), nan=0.5)
     return [
-        0.1 + 0.4 * (mask[window(box)] + vote[window(box)].clip(0, 1).astype(np.float64))
+        0.1 + 0.8 / 3 * (2 * mask[window(box)] + vote[window(box)].clip(0, 1).astype(np.float64))
         for mask, vote, box in zip(masks, votes, boxes, strict=True)
     ]
 
@@ -231,29 +246,36 @@ def _mask_answers(
     priors: list[list[NDArray[np.float64]]],
     boxes: list[NDArray[np.int64]],
     sizes: list[tuple[int, int]],
-    seen: Features,
+    images: Sequence[NDArray[np.uint8]],
     folds: int,
 ) -> list[list[NDArray[np.float32]]]:
     """Log-odds of every box's pixels by a head that did not learn from its picture; 0 where there is none."""
     answers = [[np.zeros(p.shape, np.float32) for p in prior] for prior in priors]
     which = [(i, k) for i, prior in enumerate(priors) for k, p in enumerate(prior) if p.size]
-    if not which:
+    fold = np.array([i % folds for i, _ in which])
+    if len(np.unique(fold)) < 2:  # no other picture to learn from
         return answers
-    cells = [seen.values[i, :, :h, :w] for i, (h, w) in enumerate(seen.cells.tolist())]
-    looks = torch.cat([box_features(cells[i], boxes[i][k : k + 1], sizes[i]).half() for i, k in which])
+    enlarged = [
+        some * np.tile(np.divide(image.shape[1::-1], size[::-1]), 2)
+        for some, image, size in zip(boxes, images, sizes, strict=True)
+    ]
+    looks = close_ups(images, enlarged)
     wanted = torch.from_numpy(np.stack([_shrunk(priors[i][k]) for i, k in which]))
     targets = torch.stack([wanted, torch.ones_like(wanted)], 1)
-    fold = np.array([i % folds for i, _ in which])
     for n in np.unique(fold):
         mine = np.flatnonzero(fold == n)
         others = np.flatnonzero(fold != n)
-        if len(others):
-            head = train_box_masks(looks[others], targets[others])
-            with torch.no_grad():
-                logits = torch.cat([head(part.float()) for part in looks[mine].split(64)]).numpy()
-            for (i, k), answer in zip((which[j] for j in mine), logits, strict=True):
-                answers[i][k] = cv2.resize(answer, answers[i][k].shape[::-1])
+        head = train_box_masks(looks[others], targets[others], epochs=6, kind=CloseUpHead)
+        for (i, k), answer in zip((which[j] for j in mine), _both_ways(head, looks[mine]), strict=True):
+            answers[i][k] = cv2.resize(answer, answers[i][k].shape[::-1])
     return answers
+
+
+@torch.no_grad()
+def _both_ways(head: nn.Module, looks: Tensor) -> NDArray[np.float32]:
+    """What a head says of boxes and of their mirror images, mean of the two."""
+    parts = [part.float() for part in looks.split(64)]
+    return torch.cat([(head(x) + head(x.flip(-1)).flip(-1)) / 2 for x in parts]).numpy()
 
 
 def _shrunk(share: NDArray[np.float64]) -> NDArray[np.float32]:

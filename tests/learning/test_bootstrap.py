@@ -416,6 +416,24 @@ def test_labels_are_made_in_batches_and_each_boundary_map_once(few, tmp_path, mo
         np.testing.assert_array_equal(found[k], wanted)
 
 
+def test_hed_sees_the_pictures_as_they_are_and_its_map_is_shrunk(few, tmp_path, monkeypatch):
+    """Another boundary map gives other labels and has a place of its own on the disk."""
+    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path))
+    asked = []
+
+    def nothing_anywhere(image, size):
+        asked.append((image.shape[:2], size))
+        return np.zeros(size, np.float32)
+
+    monkeypatch.setattr(recipes, "hed_edges", nothing_anywhere)
+    found = first_labels("grabcut_plus", few.train, side=24, boundaries="hed")
+    assert asked == [((32, 32), (24, 24))] * 6
+    own = first_labels("grabcut_plus", few.train, side=24)
+    assert any((a != b).any() for a, b in zip(found, own, strict=True))
+    with pytest.raises(ValueError, match="boundaries must be one of"):
+        first_labels("grabcut_plus", few.train, boundaries="mine")
+
+
 def test_labels_can_be_made_of_smaller_pictures(few):
     small = few.train.shrunk(16)
     assert small.sizes == [(16, 16)] * 6

@@ -10,7 +10,6 @@ from lecturekit.labels.boxes import checked_boxes, fill_boxes
 from lecturekit.learning import refine
 from lecturekit.learning.bootstrap import bootstrap
 from lecturekit.learning.data import BoxAnnotations, scenes_data
-from lecturekit.learning.features import features
 from lecturekit.learning.recipes import RECIPES
 from lecturekit.learning.refine import filled_labels, filled_posterior, keep_boxes_filled
 from lecturekit.learning.tricks import View, boxes_in_front
@@ -49,6 +48,26 @@ def test_two_pixels_in_closed_form():
     """Equal priors of one half and evidence a, b: the shift is -(a + b) / 2, as the two q sum to 1."""
     q = filled_posterior([0.5, 0.5], [3.0, -1.0])
     np.testing.assert_allclose(q, [1 / (1 + np.exp(-2)), 1 / (1 + np.exp(2))], atol=1e-9)
+
+
+def test_a_box_can_be_as_full_as_is_asked():
+    rng = np.random.default_rng(0)
+    prior, evidence = rng.uniform(0.1, 0.9, (2, 7, 9))
+    for share in (0.05, 0.4, 0.93):
+        q = filled_posterior(prior, 5 * evidence, share=share)
+        assert q.mean() == pytest.approx(share, abs=1e-6)
+        shifts = odds(q) - odds(prior) - 5 * evidence
+        np.testing.assert_allclose(shifts, shifts[0, 0], atol=1e-6)  # one shift for all
+    with pytest.raises(ValueError, match="share must be a number between 0 and 1"):
+        filled_posterior(prior, evidence, share=1)
+
+
+def test_half_way_to_the_evidence_is_half_way_in_log_odds():
+    """Prior one fifth everywhere, evidence four fifths everywhere: one half."""
+    prior, everywhere = np.full((4, 4), 0.2), np.ones((4, 4), bool)
+    q = refine._joined(prior, np.full((4, 4), odds(0.8)), everywhere, share=0.5)
+    np.testing.assert_allclose(q, 0.5, atol=1e-6)
+    np.testing.assert_allclose(refine._joined(prior, np.full((4, 4), odds(0.8)), everywhere), 0.2, atol=1e-6)
 
 
 def test_strong_evidence_puts_the_share_where_it_points():
@@ -134,20 +153,20 @@ def test_numbers_out_of_range_are_named(wrong):
 
 @pytest.fixture(scope="module")
 def few():
-    """Scenes, their boundary maps, their features; one scene has no box and one an empty one."""
+    """Scenes and their boundary maps; one scene has no box and one an empty one."""
     data = scenes_data(6, 1, size=48).train
     boxes = [np.asarray(b, float) for b in data.boxes]
     boxes[3], boxes[4] = np.zeros((0, 4)), boxes[4][:, [0, 1, 0, 1]]
     classes = [c[: len(b)] for b, c in zip(boxes, data.classes, strict=True)]
     data = BoxAnnotations(data.images, boxes, classes)
     edges = [boundary_map(image).astype(np.float32) for image in data.images]
-    return data, edges, features(data.images, side=96, channels=16, device="cpu", cache=False)
+    return data, edges
 
 
 def test_first_labels_lie_in_their_boxes_and_find_more_than_the_box(few):
-    data, edges, seen = few
+    data, edges = few
     truth = scenes_data(6, 1, size=48).train_masks
-    found = list(filled_labels(data, edges, seen, folds=3, runs=4))
+    found = list(filled_labels(data, edges, folds=3, runs=4))
     for labels, boxes, classes in zip(found, data.boxes, data.classes, strict=True):
         inside = boxes_in_front(*checked_boxes(boxes, classes, labels.shape), labels.shape) > 0
         assert not labels[~inside].any()
@@ -161,12 +180,12 @@ def test_first_labels_lie_in_their_boxes_and_find_more_than_the_box(few):
 
 def test_a_head_answers_for_boxes_it_did_not_learn_from(few):
     """What GrabCut says of picture 0 changes the evidence for the other folds and not for its own."""
-    data, _, seen = few
+    data, _ = few
     places = [checked_boxes(b, c, z)[0] for b, c, z in zip(data.boxes, data.classes, data.sizes, strict=True)]
     priors = [[np.full((y1 - y0, x1 - x0), 0.3) for x0, y0, x1, y1 in some] for some in places]
     spoilt = [[1 - p for p in priors[0]], *priors[1:]]
-    one, two = (refine._mask_answers(p, places, data.sizes, seen, folds=3) for p in (priors, spoilt))
-    again = refine._mask_answers(priors, places, data.sizes, seen, folds=3)
+    one, two = (refine._mask_answers(p, places, data.sizes, data.images, folds=3) for p in (priors, spoilt))
+    again = refine._mask_answers(priors, places, data.sizes, data.images, folds=3)
     for k in range(6):
         for a, b, c in zip(one[k], two[k], again[k], strict=True):
             np.testing.assert_array_equal(a, c)
@@ -176,8 +195,7 @@ def test_a_head_answers_for_boxes_it_did_not_learn_from(few):
 def test_one_picture_has_no_other_to_learn_from():
     data = scenes_data(1, 1, size=48).train
     edges = [np.zeros((48, 48), np.float32)]
-    seen = features(data.images, side=96, channels=16, device="cpu", cache=False)
-    (labels,) = filled_labels(data, edges, seen, runs=2)
+    (labels,) = filled_labels(data, edges, runs=2)
     assert labels.shape == (48, 48)
 
 
