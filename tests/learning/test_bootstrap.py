@@ -210,7 +210,9 @@ def test_naive_teaches_what_the_student_said(few):
     """Without tricks the labels of round two are the answers of the student of round one, pixel by pixel."""
     history = bootstrap(few, "naive", 2, keep=6, cache=False, **QUICK)
     options = Settings(epochs=2, head="linear")
-    run = loop._Run(few, "naive", (), 0, None, 64, None, False, 6, False, options, Spread(), "cpu", False)
+    run = loop._Run(
+        few, "naive", (), 0, None, 64, None, "own", False, 6, False, options, Spread(), "cpu", False
+    )
     answers = run.student(run.first).labels(run.features[0])
     for taught, said in zip(history[1].train_labels, answers, strict=True):
         np.testing.assert_array_equal(taught, said)
@@ -448,7 +450,9 @@ def test_out_of_fold_probabilities_are_of_students_that_did_not_see_the_picture(
     plan = dataclasses.replace(RECIPES["box"], folds=2)
     monkeypatch.setitem(RECIPES, "box", plan)
     options = Settings(epochs=2, head="linear")
-    run = loop._Run(few, "box", (), 0, None, 64, None, False, 6, False, options, Spread(), "cpu", False)
+    run = loop._Run(
+        few, "box", (), 0, None, 64, None, "own", False, 6, False, options, Spread(), "cpu", False
+    )
     sizes = few.train.sizes
     found = list(run.probabilities(run.first, None, sizes))
     for fold in (0, 1):

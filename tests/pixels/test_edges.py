@@ -154,7 +154,7 @@ def test_hed_network_is_its_layers(monkeypatch):
     np.testing.assert_allclose(found[:, 1:-1], expected[:, 1:-1], atol=1e-6)
     small = hed_edges(np.repeat(np.repeat(image, 2, 0), 2, 1), thinned=False, size=(17, 23))
     assert small.shape == (17, 23)
-    assert small[8].argmax() in (11, 12)  # where the edge is in the small map
+    assert small[8, 1:-1].argmax() + 1 in (11, 12)  # where the edge is in the small map
 
 
 def test_without_the_package_the_weights_are_said_to_be_missing(monkeypatch):
