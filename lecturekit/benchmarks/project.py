@@ -69,7 +69,7 @@ from .photographs import Pictures, on_grid, pictures
 #: What is measured of a student.
 MEASURED = ("iou", "background", "low", "high", "cpu", "objects")
 #: What the rows of suggestions depend on.
-SUGGEST: dict[str, Any] = {"start": START, "lots": LOTS, "seeds": list(SEEDS), "edition": 1}
+SUGGEST: dict[str, Any] = {"start": START, "lots": LOTS, "edition": 1}
 #: Numbers of the pictures that have each kind of label.
 Numbers = Mapping[str, NDArray[np.int64]]
 

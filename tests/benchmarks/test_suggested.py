@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lecturekit.benchmarks import _suggested as bench
+from lecturekit.kit.results import load
 from lecturekit.labels.costs import naming_seconds
 
 
@@ -31,3 +32,16 @@ def test_the_gain_is_paired_by_seeds():
     assert bench.gains(rows, "clicks", "coverage").tolist() == pytest.approx([0.1, 0.1])
     line = bench.suggestion_table(rows).splitlines()[2]
     assert line == "| boxes | clicks | coverage | 10.0 | 20.5 | 20.5 | 40.0 | 30.0 | +10.0 ± 0.0 | 2 of 2 |"
+
+
+def test_suggestions_are_better_than_chance_at_equal_clicks_and_seconds():
+    """What the help text and docs/project.md say, on the committed rows."""
+    rows = [row for row in load("project")["rows"] if row["role"] == "suggest"]
+    for kind in bench.TRIED:
+        some = [row for row in rows if row["name"] == kind]
+        assert len({row["seed"] for row in some}) >= 4
+        for equal in bench.EQUAL:
+            gain = bench.gains(some, equal, "coverage")
+            assert gain.mean() > 2 * gain.std(ddof=1) / len(gain) ** 0.5
+        shares = [row[row["equal"]] / row["budget"] for row in some if row["by"] in ("coverage", "chance")]
+        assert 0.9 < min(shares) <= max(shares) <= 1

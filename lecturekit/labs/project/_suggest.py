@@ -58,7 +58,7 @@ def suggest(
       Wei, Iyer, Bilmes, ICML 2015). It needs no student, so it also says where to begin.
     - ``"doubt"``: where two students, who learned from different halves of the labelled pictures, disagree on
       the largest share, times how far the picture is from all that is labelled or suggested: there is most to
-      correct. As pictures to label, these were worse than chance.
+      correct. As pictures to label, these were no better than chance.
 
     On photographs, coverage was better than chance at equal clicks and at equal seconds (``bench project``).
     What to draw is told by the two students, where there are any: a click where they differ in the class, a
