@@ -46,9 +46,10 @@ def random_parameters(draws):
 # --- labels agree with each other -----------------------------------------------------------------
 
 
-def test_invariants_hold_for_thousands_of_random_parameters():
+@pytest.mark.parametrize("count", [700, pytest.param(5000, marks=pytest.mark.slow)])
+def test_invariants_hold_for_random_parameters(count):
     draws = Draws(2024)
-    for index in range(2000):
+    for index in range(count):
         parameters = random_parameters(draws)
         scene = scenes.scene(index, draws.below(1000), **parameters)
         try:
