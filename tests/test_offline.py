@@ -32,8 +32,8 @@ fcntl.ioctl(card, 0x8914, struct.pack("16sH", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
 assert [name for _, name in socket.if_nameindex()] == ["lo"]
 
 import nbformat
+from nbclient import NotebookClient  # not by `refresh`, which loads all of the course into this process, too
 from lecturekit.kit import storage
-from lecturekit.upkeep.refresh import execute
 
 checkout, elsewhere = Path(os.environ["CHECKOUT"]), Path(os.environ["ELSEWHERE"])
 assert storage.ROOT == checkout
@@ -41,7 +41,8 @@ assert not os.access(checkout, os.W_OK) and not os.access(elsewhere, os.W_OK)
 assert not storage.is_temporary(storage.data_dir())
 
 notebook = nbformat.read(elsewhere / sys.argv[1], as_version=4)
-execute(notebook, elsewhere, {}, timeout=600)
+where = {"metadata": {"path": str(elsewhere)}}
+NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()
 print("kept in", storage.data_dir())
 """
 
@@ -63,7 +64,7 @@ def apart(tmp_path) -> dict[str, str]:
     """Environment of a reader whose checkout and working folder are read-only, and whose home is empty."""
     checkout, elsewhere, home = (tmp_path / name for name in ("checkout", "elsewhere", "home"))
     for folder in ("lecturekit", "notebooks"):
-        shutil.copytree(ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        shutil.copytree(ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns(".*"))
     elsewhere.mkdir()
     home.mkdir()
     dropped = ("LECTUREKIT_DATA", "XDG_", "JUPYTER_", "IPYTHONDIR", "MPLCONFIGDIR")
