@@ -166,6 +166,7 @@ def train(
 ) -> None:
     """Teach a student all that is drawn."""
     from ..labs import project
+    from ..labs.project._train import WORDS
 
     with _told():
         made = project.train(
@@ -177,7 +178,7 @@ def train(
             resume=resume,
         )
         facts = made.facts
-        labels = ", ".join(f"{count} {kind}" for kind, count in facts["labels"].items())
+        labels = ", ".join(f"{n} {WORDS[kind][n != 1]}" for kind, n in facts["labels"].items())
         typer.echo(
             f"taught by {facts['pictures']} pictures with {labels}, drawn in {facts['hours']:.2f} h; "
             f"{facts['cpu_seconds']:.0f} s of processor time"
@@ -197,11 +198,12 @@ def suggest(
 ) -> None:
     """Say which pictures to label next, and how; before anything is drawn, where to begin."""
     from ..labs import project
+    from ..labs.project._train import WORDS
 
     with _told():
         found = project.suggest(project.load(where), number, by=by)
     for one in found:
-        typer.echo(f"{one.picture.file}: {one.kind}; {one.why}")
+        typer.echo(f"{one.picture.file}: {WORDS[one.kind][0]}; {one.why}")
     if not found:
         typer.echo("nothing to suggest: every picture to learn from has a label")
 

@@ -27,7 +27,7 @@ from ...plots import BOXES, PALETTE, label_overlay, rendered
 from ._file import Picture, Project, Skipped
 from ._seen import WORK_SIDE, seen
 from ._targets import mask_of
-from ._train import facts_of
+from ._train import WORDS, facts_of
 from ._trained import Trained, together, trained
 
 #: Of the small file.
@@ -209,7 +209,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto
 h1, h2 { line-height: 1.2; } .big { font-size: 1.6rem; }
 table { border-collapse: collapse; } th, td { text-align: right; padding: .2rem .8rem; }
 th:first-child, td:first-child { text-align: left; } tr { border-bottom: 1px solid #8886; }
-figure { margin: 1rem 0; display: inline-block; } img { max-width: 100%; height: auto; }
+figure { margin: 1rem 1rem 1rem 0; display: inline-block; } img { max-width: 100%; height: auto; }
 figcaption { font-size: .9rem; }
 .swatch { display: inline-block; width: .9em; height: .9em; border: 1px solid #8888; vertical-align: -.1em; }
 """
@@ -221,11 +221,10 @@ def _page(project: Project, found: Trained, scores: Scores) -> str:
     parts = [
         f"<h1>Report: {html.escape(', '.join(project.classes))}</h1>",
         f'<p class="big">Mean IoU {_percent(scores.iou)}, '
-        f"{LEVEL:.0%} interval {_percent(low)} to {_percent(high)}</p>",
+        f"{100 * LEVEL:.0f} % interval {_percent(low)} to {_percent(high)}</p>",
         f"<p>Measured on {len(scores.pictures)} pictures that were set aside before anything was drawn, with "
-        f"all their objects masked by hand; {len(project.test) - len(scores.pictures)} more have no masks "
-        "yet. The interval says what other pictures of the same kind could give (bootstrap over the "
-        f"pictures){_few(scores)}.</p>",
+        f"all their objects masked by hand{_waiting(project, scores)}. The interval says what other pictures "
+        f"of the same kind could give (bootstrap over the pictures){_few(scores)}.</p>",
         _spread(scores),
         _since(project, found),
         "<h2>Class by class</h2>",
@@ -242,6 +241,11 @@ def _page(project: Project, found: Trained, scores: Scores) -> str:
     ]
     head = f'<meta charset="utf-8"><title>Project report</title><style>{_STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+
+
+def _waiting(project: Project, scores: Scores) -> str:
+    left = len(project.test) - len(scores.pictures)
+    return f"; {left} more {'has' if left == 1 else 'have'} no masks yet" if left else ""
 
 
 def _few(scores: Scores) -> str:
@@ -312,12 +316,14 @@ def _class_table(found: Trained, scores: Scores) -> str:
         interval = f"{_percent(low)} to {_percent(high)}"
         cells = [_percent(float(ious[k])), interval, _percent(precision), _percent(recall), str(shown)]
         rows.append([html.escape(name), *cells])
-    return _table(["class", "IoU", f"{LEVEL:.0%} interval", "precision", "recall", "pictures"], rows)
+    return _table(["class", "IoU", f"{100 * LEVEL:.0f} % interval", "precision", "recall", "pictures"], rows)
 
 
 def _label_table(learned: dict[str, Any], aside: dict[str, Any]) -> str:
     kinds = sorted({*learned["labels"], *aside["labels"]})
-    rows = [[kind, *(str(part["labels"].get(kind, 0)) for part in (learned, aside))] for kind in kinds]
+    rows = [
+        [WORDS[kind][1], *(str(part["labels"].get(kind, 0)) for part in (learned, aside))] for kind in kinds
+    ]
     rows.append(["pictures", str(learned["pictures"]), str(aside["pictures"])])
     rows.append(["hours", f"{learned['hours']:.2f}", f"{aside['hours']:.2f}"])
     table = _table(["label", "to learn from", "set aside"], rows)
@@ -354,7 +360,8 @@ def _worst(project: Project, scores: Scores) -> list[str]:
     for k in np.argsort(ious)[:WORST].tolist():
         truth, answer = scores.truths[k], scores.answers[k]
         image = _at_size(project.image(scores.pictures[k]), truth.shape)
-        both = np.concatenate([label_overlay(image, truth), label_overlay(image, answer)], 1)
+        gap = np.full((truth.shape[0], max(4, truth.shape[1] // 40), 3), 255, np.uint8)
+        both = np.concatenate([label_overlay(image, truth), gap, label_overlay(image, answer)], 1)
         name = scores.pictures[k].file
         file = encoded(both, "JPEG", quality=80)
         picture = html_image(file, f"{name}: mask and answer", both.shape[1], "image/jpeg")

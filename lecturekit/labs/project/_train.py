@@ -38,6 +38,16 @@ from ._seen import seen
 from ._targets import Target, target
 from ._trained import Trained, save
 
+#: Kinds of label as people call them, one and several.
+WORDS = {
+    "image_class": ("tick", "ticks"),
+    "point": ("click", "clicks"),
+    "scribble": ("scribble", "scribbles"),
+    "box": ("box", "boxes"),
+    "extreme": ("box by extreme points", "boxes by extreme points"),
+    "polygon": ("outline", "outlines"),
+    "mask": ("mask", "masks"),
+}
 #: Steps of a training, however few the pictures; epochs are within limits.
 STEPS, EPOCHS = 400, (8, 120)
 #: A step looks at every such cell each way.
