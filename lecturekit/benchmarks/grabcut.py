@@ -75,7 +75,8 @@ def run(
     names = [name for name in labels if not name.endswith("\n0")]
     rows = [_label_row(n, labels[n], labels.get(n + "\n0"), truth, seconds) for n in names]
     rows += [_object_row(margin, name, overlaps) for margin, name in overlaps]
-    rows += [{"table": "looseness", "margin": margin, "estimate": found} for margin, found in loose.items()]
+    about = {"table": "looseness", "method": ESTIMATED}
+    rows += [{**about, "margin": margin, "estimate": found} for margin, found in loose.items()]
     settings = {"split": split, "pictures": len(truth), "side": side, "votes": votes}
     _results.save("grabcut", rows, settings | {"threads": torch.get_num_threads()})
     return "\n".join([*_tables(rows, settings), "", *_bounds(voc, chosen, side)])
