@@ -73,14 +73,16 @@ def test_notebook_runs_without_an_error(open_notebook, repainted, name):
     assert notebook.page.locator(BROKEN).count() == 0
 
 
-@pytest.fixture
-def small(open_cells):
-    """A notebook with a small explorer, a cell that changes it, and a cell that prints its state."""
+def test_an_explorer_in_a_small_notebook(open_cells, repainted, axe):
+    """In one notebook, for JupyterLab takes seconds to load; each part runs the cell anew."""
     changed = "explorer.class_index = 2\nexplorer.pixel = [64, 48]"
-    return open_cells("small", SMALL, changed, "print(explorer.state)")
+    small = open_cells("small", SMALL, changed, "print(explorer.state)")
+    browser_and_kernel_know_the_same(small, repainted)
+    jupyterlab_takes_no_key_from_the_explorer(small)
+    explorer_takes_the_theme_and_stays_accessible(small, axe)
 
 
-def test_browser_and_kernel_know_the_same(small, repainted):
+def browser_and_kernel_know_the_same(small, repainted):
     small.run_cell(0)
     canvas = small.show(CANVAS)
     explorer = small.page.locator(".lk-cam").first
@@ -101,7 +103,7 @@ def test_browser_and_kernel_know_the_same(small, repainted):
     assert small.errors() == []
 
 
-def test_jupyterlab_takes_no_key_from_the_explorer(small):
+def jupyterlab_takes_no_key_from_the_explorer(small):
     small.run_cell(0)
     small.show(CANVAS)
     before = small.sources()
@@ -116,7 +118,7 @@ def test_jupyterlab_takes_no_key_from_the_explorer(small):
         assert small.sources() == before, control.get_attribute("id")
 
 
-def test_explorer_takes_the_theme_and_stays_accessible(small, axe):
+def explorer_takes_the_theme_and_stays_accessible(small, axe):
     for theme in ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Light"):
         small.theme(theme)
         small.run_cell(0)
