@@ -6,7 +6,6 @@ its folder when its last file is unpacked.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import http.client
 import os
@@ -92,7 +91,7 @@ def fetch(
         if not found.is_dir():
             _check_disk(home, about, brought=source is not None)
             archives = _brought(about, Path(source)) if source else _fetched(about, home, timeout, progress)
-            _unpack(archives, found, 4 * about.unpacked, progress)
+            _unpack(archives, found, about, progress)
             if not source:
                 for archive in archives:
                     archive.unlink()
@@ -220,6 +219,8 @@ def _continue(part: Path, file: File, url: str, timeout: float, progress: bool) 
         return  # it broke off; the next try goes on from there
     except (http.client.HTTPException, ConnectionError) as error:
         raise _MirrorError(f"broke off ({error or type(error).__name__})") from None
+    except ValueError as error:
+        raise _MirrorError(f"leads to an address that is none ({error})") from None
 
 
 def _agreed_start(answer: http.client.HTTPResponse, start: int, file: File) -> int:
@@ -241,7 +242,7 @@ def _copy(
     left = file.size - start
     since, came = time.monotonic(), 0
     with _bar(file.size, start, file.name, progress) as bar:
-        while left > 0 and (block := answer.read1(min(CHUNK, left))):
+        while left > 0 and (block := _block(answer, min(CHUNK, left))):
             kept.write(block)
             bar.update(len(block))
             left -= len(block)
@@ -250,6 +251,16 @@ def _copy(
                 if came < SLOWEST * timeout:
                     raise _MirrorError(f"sent only {came} bytes in {timeout:g} s")
                 since, came = time.monotonic(), 0
+
+
+def _block(answer: http.client.HTTPResponse, size: int) -> bytes:
+    """What comes next. A network can fail in the middle, too, and that is no fault of the disk."""
+    try:
+        return answer.read1(size)
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise _MirrorError(f"broke off ({error})") from None
 
 
 def _check_bytes(path: Path, file: File) -> None:
@@ -269,7 +280,7 @@ def _check_bytes(path: Path, file: File) -> None:
 # --------------------------------------------------------------------------------------------------- archives
 
 
-def _unpack(archives: list[Path], target: Path, limit: int, progress: bool) -> None:
+def _unpack(archives: list[Path], target: Path, about: Source, progress: bool) -> None:
     """Unpack all archives beside `target` and rename: the folder is there whole or not at all."""
     for old in target.parent.glob(f".{target.name}.unpacking-*"):
         shutil.rmtree(old, ignore_errors=True)  # of a run that was ended
@@ -277,21 +288,25 @@ def _unpack(archives: list[Path], target: Path, limit: int, progress: bool) -> N
     try:
         beside.mkdir()
         for archive in archives:
-            _unpack_one(archive, beside, limit, progress)
+            _unpack_one(archive, beside, 4 * about.unpacked, progress)
+        if not (beside / about.folder).is_dir():
+            raise FetchError(f"the archives of {about.title} hold no folder {about.folder}")
         os.replace(beside, target)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
 
 
-#: What the libraries raise for an archive that is none, is cut short, or wants a password.
+#: What is raised for an archive that is none, is cut short or wants a password, for names that no file can
+#: have, and by a full disk.
 _DAMAGED = (
     tarfile.TarError,
     zipfile.BadZipFile,
-    gzip.BadGzipFile,
     zlib.error,
     EOFError,
     RuntimeError,
+    ValueError,
+    OSError,
 )
 
 
@@ -306,6 +321,8 @@ def _unpack_one(archive: Path, beside: Path, limit: int, progress: bool) -> None
                     else:
                         opened.extract(member, beside, filter="data")
                     bar.update(1)
+    except FetchError:
+        raise
     except _DAMAGED as error:
         raise FetchError(f"{archive.name} cannot be unpacked: {error}") from error
 

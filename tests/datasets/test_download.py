@@ -1,6 +1,7 @@
 """fetch against a server that does everything wrong: a named error or a good file, never a bad data set."""
 
 import hashlib
+import http.client
 import http.server
 import io
 import re
@@ -129,6 +130,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def in_circles(self):
         self.send(b"", 302, Location="/in_circles/file.tar")
 
+    def moved_to_nowhere(self):
+        self.send(b"", 302, Location="http://[::1/file.tar")
+
+    def moved_to_no_name(self):
+        self.send(b"", 302, Location=f"http://{'a' * 70}.invalid/file.tar")
+
     def other_part(self):
         start = self.start()
         self.send(GOOD[7:], 206 if start else 200, Content_Range=f"bytes 7-{len(GOOD) - 1}/{len(GOOD)}")
@@ -217,6 +224,8 @@ FAULTS = {
     "gone": "answers 404",
     "busy": "answers 503",
     "moved_to_a_file": "not allowed",
+    "moved_to_nowhere": "leads to an address that is none",
+    "moved_to_no_name": "leads to an address that is none|cannot be reached",
     "in_circles": "answers 302",
     "truncates": r"\d+ of \d+ bytes came",
     "garbage": "broke off",
@@ -240,6 +249,18 @@ def test_what_a_bad_mirror_left_does_not_spoil_a_good_one(server, home, bad):
     home.mkdir(parents=True)
     (home / "file.tar.part").write_bytes(bytes(5000))
     assert (take(table(server, bad, "good")) / "readme.txt").read_bytes() == b"hello"
+
+
+def test_a_network_that_fails_in_the_middle(server, home, monkeypatch):
+    def unreachable(*_):
+        raise OSError(113, "No route to host")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(http.client.HTTPResponse, "read1", unreachable)
+        with pytest.raises(FetchError, match=r"broke off .*No route to host"):
+            take(table(server, "good"))
+    assert nothing_bad(home)
+    assert (take(table(server, "good")) / "readme.txt").read_bytes() == b"hello"
 
 
 def test_it_goes_on_where_it_broke_off(server, home):
@@ -288,6 +309,24 @@ def test_archives_that_lead_outside_are_refused_whole(home, tmp_path, trick):
         take(sources, source=tmp_path)
     assert nothing_bad(home)
     assert not list(tmp_path.rglob("evil.txt"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("kit/a\0b", "cannot be unpacked: embedded null"),
+        ("kit/" + "n" * 300, "cannot be unpacked: .*name too long"),
+        ("elsewhere/a.jpg", "hold no folder kit"),
+    ],
+    ids=["null", "long", "elsewhere"],
+)
+def test_archives_whose_files_have_no_place_here(home, tmp_path, name, words):
+    data = tar([("x", b"x", {"pax_headers": {"path": name}})], "w")
+    (tmp_path / "file.tar").write_bytes(data)
+    file = File("file.tar", (), len(data), hashlib.sha256(data).hexdigest())
+    with pytest.raises(FetchError, match=words):
+        take({"set": Source("A set", (file,), "kit", 1000, "")}, source=tmp_path)
+    assert nothing_bad(home)
 
 
 def made_zip(entries):
