@@ -1,13 +1,14 @@
 """For unit tests and notebooks alike: a reader's own files stay untouched and nothing is fetched."""
 
 import importlib.util
+import math
 import os
 import shutil
 import tempfile
 
 import pytest
 
-from lecturekit.kit.usage import MAX_MB, MEASURE
+from lecturekit.kit.usage import MAX_KEPT_MB, MAX_MB, MEASURE
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each test process, and the kernels it starts, has its share of the cores; with all cores in each,
@@ -73,22 +74,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None):
-    """After a notebook's last cell: its kernel must not have taken more memory than a notebook may."""
+    """After a notebook's last cell: its kernel must not have taken or kept more memory than it may."""
     last = type(item).__name__ == "IPyNbCell" and (nextitem is None or nextitem.parent is not item.parent)
-    used = _largest_memory(item.parent.kernel) if last and item.parent.kernel.is_alive() else 0
+    measure = last and item.parent.kernel.is_alive()
+    used, kept = _memory(item.parent.kernel) if measure else (0, 0)
     result = yield  # the kernel ends here, whatever it took
     assert used <= MAX_MB, f"{item.parent.name} took {used:.0f} MB at its largest, more than {MAX_MB} MB"
+    limit = MAX_KEPT_MB.get(item.path.stem, math.inf)
+    assert not kept > limit, f"{item.parent.name} keeps {kept:.0f} MB, more than {limit} MB"
     return result
 
 
-def _largest_memory(kernel) -> float:
-    """The largest memory of a notebook's kernel so far, MB."""
+def _memory(kernel) -> tuple[float, float]:
+    """The largest memory of a notebook's kernel so far, and what it keeps (nan if that is unknown), MB."""
     message = kernel.execute_cell_input(MEASURE, allow_stdin=False)
     kernel.await_reply(message, timeout=600)
     while True:
         content = kernel.get_message("iopub", timeout=600)["content"]
         if "measured" in content.get("text", ""):
-            return float(content["text"].split()[-1])
+            used, kept = map(float, content["text"].split()[-2:])
+            return used, kept
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -97,16 +97,64 @@ def test_quizzes_are_readable_without_a_kernel(path):
 
 
 @EVERY
-def test_tables_of_benchmarks_are_shown(path):
-    printed = "".join(o.get("text", "") for c in read(path).cells for o in c.get("outputs", []))
-    assert re.findall(r"\w+\.json is missing", printed) == []
-
-
-@EVERY
 def test_files_that_the_text_links_to_exist(path):
     text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
     targets = re.findall(r"\]\((?!https:|#|attachment:)([^)#\s]+)", text)
     assert [t for t in targets if not (path.parent / t).exists()] == []
+
+
+@EVERY
+def test_the_next_notebook_is_linked(path):
+    """The last one has none."""
+    following = [other.name for other in NOTEBOOKS[NOTEBOOKS.index(path) + 1 :]][:1]
+    text = "\n".join(cell.source for cell in read(path).cells[-1:])
+    assert re.findall(r"\*\*Next:\*\* \[[^\]]+\]\(([^)]+)\)", text) == following
+
+
+@EVERY
+def test_the_opening_counts_the_minutes_of_the_open_tasks(path):
+    minutes = sum(task.minutes for task in exercises.open_tasks_in(module_of(path)))
+    line = re.search(r"^\*\*Time:\*\* (.*)$", read(path).cells[0].source, re.MULTILINE)[1]
+    said = re.findall(r"(\d+) minutes for the (?:\w+ )?open tasks?", line)
+    assert said == ([str(minutes)] if minutes else [])
+
+
+@EVERY
+def test_my_course_counts_todays_exercises(path):
+    """An output of an earlier edition would tell readers of the pages other numbers."""
+    held = [
+        (exercises.exercises_in(m), quizzes_in(m), exercises.open_tasks_in(m)) for m in exercises.modules()
+    ]
+    questions = sum(len(quiz.questions) for _, quizzes, _ in held for quiz in quizzes)
+    counts = [sum(len(e) for e, _, _ in held), questions, sum(len(tasks) for _, _, tasks in held)]
+    shown = re.findall(r"exercises 0 of (\d+), questions 0 of (\d+), open tasks 0 of (\d+)", shown_text(path))
+    assert set(shown) == {tuple(map(str, counts))}
+
+
+def shown_text(path):
+    """The text of the HTML outputs, without tags."""
+    html = (
+        output.data["text/html"]
+        for cell in read(path).cells
+        for output in cell.get("outputs", [])
+        if "text/html" in output.get("data", {})
+    )
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", "\n".join(html)))
+
+
+def test_pictures_that_are_looked_at_are_wide_enough():
+    """Five and more in a row are an overview; fewer are to be looked at, at 1.8 inch or more."""
+    narrow = [
+        (path.stem, cell.id)
+        for path in NOTEBOOKS
+        for cell in read(path).cells
+        if cell.cell_type == "code" and "plots.pictures(" in cell.source
+        for width in re.findall(r"width=(\d\.\d+)", cell.source)
+        if float(width) < 1.8
+        and not re.search(r"columns=[5-9]", cell.source)
+        and "linewidth" not in cell.source
+    ]
+    assert narrow == []
 
 
 def test_notebook_05_shows_absent_evidence_dark():

@@ -1,4 +1,4 @@
-"""What each notebook costs: CPU seconds of its kernel, its largest memory, and its imports alone.
+"""What each notebook costs: CPU seconds of its kernel, those for imports, and memory, at its peak and kept.
 
 Every notebook runs from a cold cache, in a kernel of its own with one thread. Wall time is not measured.
 """
@@ -39,16 +39,19 @@ def run(only: str | None = None) -> str:
     rows = [measured(path) for path in tqdm(paths, unit="notebook")]
     if only is None:
         save("notebooks", rows, {"threads": 1, "cache": "cold"})
+    names = ("seconds", "imports", "peak_mb", "kept_mb")
+    forms = ("{:.0f}", "{:.1f}", "{:.0f}", "{:.0f}")
     cells = [
-        [r["notebook"], f"{r['seconds']:.0f}", f"{r['imports']:.1f}", f"{r['peak_mb']:.0f}"] for r in rows
+        [row["notebook"], *(form.format(row[name]) for form, name in zip(forms, names, strict=True))]
+        for row in rows
     ]
-    together = ["together", f"{sum(row['seconds'] for row in rows):.0f}", "", ""]
-    head = ["notebook", "CPU s", "of these for imports", "peak, MB"]
+    together = ["together", f"{sum(row['seconds'] for row in rows):.0f}", "", "", ""]
+    head = ["notebook", "CPU s", "of these for imports", "peak, MB", "kept, MB"]
     return markdown.table(head, [*cells, together])
 
 
 def measured(path: Path) -> dict:
-    """CPU seconds of the kernel, those of the first code cell alone (its imports), and the peak in MB.
+    """CPU seconds of the kernel, those of its first code cell (its imports), and peak and kept memory in MB.
 
     Args:
         path: of the notebook.
@@ -62,11 +65,12 @@ def measured(path: Path) -> dict:
         where = {"metadata": {"path": str(path.parent)}}
         client = NotebookClient(notebook, timeout=3600, kernel_name="python3", resources=where)
         client.execute(env=environment)
-    seconds, peak = zip(*map(_printed, (notebook.cells[first + 1], notebook.cells[-1])), strict=True)
-    return {"notebook": path.stem, "seconds": seconds[1], "imports": seconds[0], "peak_mb": peak[1]}
+    imports, end = map(_printed, (notebook.cells[first + 1], notebook.cells[-1]))
+    names = ("seconds", "peak_mb", "kept_mb")
+    return {"notebook": path.stem, "imports": imports[0]} | dict(zip(names, end, strict=True))
 
 
-def _printed(cell: nbformat.NotebookNode) -> tuple[float, float]:
+def _printed(cell: nbformat.NotebookNode) -> list[float]:
+    """Seconds, peak and kept memory as `MEASURE` has printed them."""
     text = "".join(output.get("text", "") for output in cell.outputs)
-    seconds, peak = text.split("measured", 1)[1].split()[:2]
-    return float(seconds), float(peak)
+    return [float(word) for word in text.split("measured", 1)[1].split()[:3]]

@@ -37,6 +37,16 @@ def size(notebook: NotebookNode) -> list[str]:
     return [f"the notebook is {total // 1000} KB, the limit {MAX_BYTES // 1000} KB; biggest: {biggest}"]
 
 
+def no_missing_results(notebook: NotebookNode) -> list[str]:
+    """No table of the benchmarks was missing when the notebook ran, or readers of the page miss it, too."""
+    return [
+        f"cell {i}: {line.strip()}"
+        for i, output in _outputs(notebook)
+        for line in output.get("text", "").splitlines()
+        if re.search(r"\.json is missing\b", line)
+    ]
+
+
 def run_in_order(notebook: NotebookNode) -> list[str]:
     """Code cells carry the counts 1, 2, 3 …: the outputs are of one run from top to bottom."""
     counts = [cell.execution_count for cell in _code(notebook)]
@@ -150,6 +160,17 @@ def _plain(text: str) -> str:
     return " ".join(re.sub(r"[*_`.,;:]", " ", text).lower().split())
 
 
+def sections(notebook: NotebookNode) -> list[str]:
+    """There is a heading "Quiz" in the text right above the quiz."""
+    cells, faults = notebook.cells, []
+    for i, cell in enumerate(cells):
+        if re.fullmatch(r"exercises\.\w+\.show\(\)", cell.source.strip()):
+            above = cells[i - 1].source.rstrip() if i and cells[i - 1].cell_type == "markdown" else ""
+            if not re.search(r"^##+ (?:.*\b)?[Qq]uiz(?:zes)?\b", above, re.MULTILINE):
+                faults.append(f"cell {i}: no heading 'Quiz' above the quiz")
+    return faults
+
+
 def short_cells(notebook: NotebookNode) -> list[str]:
     """Code cells have at most 24 lines, and more than half of them 2 to 11."""
     lines = [len(cell.source.strip().splitlines()) for cell in _code(notebook)]
@@ -194,9 +215,17 @@ class Rule(Protocol):
 
 
 #: What outputs must be; `refresh` writes nothing that breaks one of these.
-OUTPUT_RULES = (size, run_in_order, no_errors, no_widget_state, no_machine_traces, images_have_alt_text)
+OUTPUT_RULES = (
+    size,
+    run_in_order,
+    no_errors,
+    no_missing_results,
+    no_widget_state,
+    no_machine_traces,
+    images_have_alt_text,
+)
 #: How a notebook teaches.
-TEXT_RULES = (opening, recap, short_cells, links)
+TEXT_RULES = (opening, recap, sections, short_cells, links)
 
 
 def complaints(notebook: NotebookNode, rules: tuple[Rule, ...]) -> list[str]:

@@ -41,6 +41,17 @@ def test_every_option_has_feedback_of_its_own(quiz):
 
 
 @every_quiz
+def test_questions_make_sense_in_another_chapter(quiz):
+    """They come back there: what points to "this chapter" or to something "above" would point nowhere."""
+    for question in quiz.questions:
+        texts = [question.text, *(words for o in question.options for words in (o.text, o.feedback))]
+        found = [
+            t for t in texts if re.search(r"\b([Tt]his (chapter|notebook)|above|below|at the table)\b", t)
+        ]
+        assert found == []
+
+
+@every_quiz
 def test_place_and_length_do_not_give_the_answer_away(quiz):
     right = [[i for i, o in enumerate(q.options) if o.correct] for q in quiz.questions]
     assert any(r != right[0] for r in right), "the right option always stands in the same place"
