@@ -8,6 +8,9 @@ minimum cut (`pixels.mincut`), are estimated in turns, for many boxes at once an
 Two things differ from the paper. The place in the box counts, too: objects are roundish, so the middle of a
 box is the likeliest to be the object and its corners the least. And the turns are taken at a small size; then
 the outline alone is cut once more at a larger one. `opencv_grabcut` is the paper's method.
+
+All this takes boxes to be tight. If they were drawn with room, say how much by ``loose``; `looseness`
+estimates it from the boxes of a data set.
 """
 
 from __future__ import annotations
