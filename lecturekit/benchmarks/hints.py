@@ -58,8 +58,6 @@ from ..learning.self_transfer import (
 from ..learning.training import Loss, train
 from ..metrics import label_quality, pointing_game
 from ..models import load_classifier
-from ..pixels.edges import boundary_map
-from ..pixels.grabcut import grabcut_boxes
 from ..pixels.objectness import (
     as_probability,
     average_precision,
@@ -69,7 +67,7 @@ from ..pixels.objectness import (
     together,
 )
 from . import _results, clips, solar
-from .photographs import SEEN, SIDE, Pictures, on_grid, pictures
+from .photographs import GRABCUT, SEEN, SIDE, Pictures, on_grid, pictures
 
 #: How every student is trained.
 STUDENT: dict[str, Any] = {"head": "two_layer", "epochs": 24, "lr": 2e-3, "batch": 8, "stride": 4}
@@ -85,9 +83,8 @@ SEED_MAPS: dict[str, Any] = {"decay": 0.9, "epochs": 30, "weight_decay": 1.0, "s
 SEEDS = {"share": 0.4, "background_share": 0.35}
 #: Its losses.
 SEC: dict[str, Any] = {"constrain_weight": 2.0}
-#: The head from boxes to masks, and GrabCut+ that teaches it.
+#: The head from boxes to masks.
 BOX_MASKS: dict[str, Any] = {"epochs": 14}
-GRABCUT = {"side": 64, "rounds": 2}
 #: Training pictures on which the cues for objects are compared.
 CUES = 100
 #: All of it, for the file of results. What stands under a part's name matters for this part alone.
@@ -335,9 +332,7 @@ def pointed(module: SelfTransfer | WholeLocaliser, judge: Pictures) -> NDArray[n
 def _box_rows(learn: Pictures, judge: Pictures, seed: int) -> Iterator[dict]:
     """The head from boxes to masks, taught by masks and by GrabCut+."""
     seen = torch.cat([x for _, x, _, _ in _boxes_of(learn)]).half()
-    cuts: dict[int, NDArray[np.bool_]] = {}
-    for k, image in enumerate(learn.images):
-        cuts[k] = grabcut_boxes(image, list(learn.boxes[k]), boundary_map(image), **GRABCUT).masks
+    cuts = learn.cuts
     sources = {
         "masks": lambda k, i, box: box_target(learn.masks[k], box, int(learn.classes[k][i])),
         "GrabCut+": lambda k, i, box: box_target(cuts[k][i].astype(np.uint8), box, 1),

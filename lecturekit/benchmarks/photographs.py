@@ -15,9 +15,13 @@ from torch import Tensor
 
 from ..datasets.voc import CLASSES, VOC, shrunk
 from ..learning.features import Features, classifier_features, features
+from ..pixels.edges import boundary_map
+from ..pixels.grabcut import grabcut_boxes
 
 #: Longer side of the label maps in pixels, and of the pictures as the network sees them.
 SIDE, SEEN = 160, 384
+#: GrabCut+ in each box.
+GRABCUT = {"side": 64, "rounds": 2}
 
 
 @dataclasses.dataclass(eq=False)
@@ -35,6 +39,12 @@ class Pictures:
     def last(self) -> Features:
         """The classifier's last features of the pictures' own pixels."""
         return classifier_features(self.whole or self.images, side=SEEN, device="cpu")
+
+    @cached_property
+    def cuts(self) -> list[NDArray[np.bool_]]:
+        """What GrabCut+ makes of each picture's boxes, bool ``(boxes, H, W)``."""
+        each = zip(self.images, self.boxes, strict=True)
+        return [grabcut_boxes(i, list(b), boundary_map(i), **GRABCUT).masks for i, b in each]
 
     @property
     def present(self) -> Tensor:
