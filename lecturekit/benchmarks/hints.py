@@ -64,8 +64,10 @@ from ..pixels.objectness import (
     border_contrast,
     centre_prior,
     class_evidence,
+    proposal_votes,
     together,
 )
+from ..pixels.proposals import best_proposal, proposals
 from . import _results, clips, solar
 from .photographs import GRABCUT, SEEN, SIDE, Pictures, on_grid, pictures
 
@@ -278,12 +280,22 @@ def cue_rows(pictures: Pictures, count: int = CUES) -> list[dict[str, Any]]:
             "border contrast": border,
             "border contrast and centre": together(border, centre),
             "CAM of the 20 best classes": class_evidence(seen.maps[0].numpy(), seen.logits[0].numpy()),
+            "votes of proposals": _votes(pictures.images[k]),
         }
         mask = pictures.masks[k]
         for name, cue in cues.items():
             wide = cv2.resize(cue, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
             found.setdefault(name, []).append(average_precision(wide, mask))
     return [{"table": "cues", "name": name, "ap": np.nanmean(each)} for name, each in found.items()]
+
+
+def _votes(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Of the 50 proposals that fit the middle of the picture best, how many cover each pixel."""
+    height, width = image.shape[:2]
+    hierarchy = proposals(image)
+    middle = (width // 10, height // 10, width - width // 10, height - height // 10)
+    best = best_proposal(hierarchy, middle).ranked
+    return proposal_votes(np.stack([hierarchy.mask(one.regions) for one in best]))
 
 
 # ------------------------------------------------------------------------------------ pointing game and boxes
