@@ -82,9 +82,9 @@ TEACHERS, SURE = 3, 0.8
 #: The localiser whose maps give the seeds of SEC: on the classifier's last features.
 SEED_MAPS: dict[str, Any] = {"decay": 0.9, "epochs": 30, "weight_decay": 1.0, "stride": 1}
 #: Seeds: share of a class's maximum, and of the background cue's ranks.
-SEEDS = {"share": 0.4, "background_share": 0.35}
+SEEDS = {"share": 0.4, "background_share": 0.1}
 #: Its losses.
-SEC: dict[str, Any] = {"constrain_weight": 2.0}
+SEC: dict[str, Any] = {"constrain_weight": 4.0}
 #: The head from boxes to masks.
 BOX_MASKS: dict[str, Any] = {"epochs": 14}
 #: Training pictures on which the cues for objects are compared.
