@@ -107,3 +107,24 @@ def test_a_run_that_was_stopped_goes_on(tmp_path, monkeypatch):
     assert [row["seed"] for row in _results.load("hints")["rows"]] == [0, 0, 1, 1]
     hints.run("there", seeds=2, quick=True)
     assert len(made) == 9
+
+
+def test_background_seeds_lie_where_both_cues_are_low(monkeypatch):
+    """By contrast alone it is the first cell, by the maps the last one: together they take the third."""
+    monkeypatch.setattr(hints, "SEEDS", {"share": 0.5, "background_share": 0.2})
+    maps = torch.zeros(4, 1, 6)
+    maps[2, 0] = torch.tensor([9.0, 8.0, 0.1, 0.3, 0.2, 0.0])
+    maps[3, 0] = torch.tensor([0.0, 0.0, 7.0, 7.0, 7.0, 7.0])  # a class that is not there
+    border = np.array([[0.0, 0.9, 0.1, 0.8, 0.6, 0.7]], np.float32)
+    seeds = hints.sec_seeds(maps, torch.tensor([True, False, True, False]), border)
+    assert seeds.tolist() == [[2, 2, 0, 255, 255, 255]]
+    nothing = hints.sec_seeds(maps, torch.tensor([True, False, False, False]), border)
+    assert nothing.tolist() == [[0, 255, 255, 255, 255, 255]]  # the border contrast is all that is left
+
+
+def test_proposals_vote_for_what_stands_out():
+    image = np.full((40, 48, 3), 60, np.uint8)
+    image[10:30, 12:36] = 220
+    votes = hints._votes(image)
+    assert votes.shape == (40, 48)
+    assert votes[15:25, 16:32].mean() > votes[:4].mean()
