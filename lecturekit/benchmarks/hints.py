@@ -55,6 +55,7 @@ from ..learning.self_transfer import (
     moving_alpha,
     train_localiser,
 )
+from ..learning.student import Student
 from ..learning.training import Loss, train
 from ..metrics import label_quality, pointing_game
 from ..models import load_classifier
@@ -73,6 +74,8 @@ from .photographs import GRABCUT, SEEN, SIDE, Pictures, on_grid, pictures
 
 #: How every student is trained.
 STUDENT: dict[str, Any] = {"head": "two_layer", "epochs": 24, "lr": 2e-3, "batch": 8, "stride": 4}
+#: The calibration of one row, which knows the share of each class from the masks; as in `bench boxes`.
+CALIBRATION = 0.3
 #: Weight of the objectness loss, and of the regulariser of scribbles.
 OBJECTNESS, REGULARISER = 0.1, 0.3
 #: Strokes of the scribbles that are more than one an object and one on the background.
@@ -95,7 +98,7 @@ SETTINGS: dict[str, Any] = {
     "side": SIDE,
     "seen": SEEN,
     "cues": CUES,
-    "points": {"objectness": OBJECTNESS},
+    "points": {"objectness": OBJECTNESS, "calibration": CALIBRATION},
     "scribbles": {"regulariser": REGULARISER, "more": MORE, "teachers": TEACHERS, "sure": SURE},
     "sec": {"maps": SEED_MAPS, "seeds": SEEDS, "losses": SEC},
     "boxes": {"head": BOX_MASKS, "grabcut": GRABCUT},
@@ -169,26 +172,33 @@ class Students:
         """Where objects are likely: contrast to the border, a map a training picture."""
         return [border_contrast(grid) for grid in self.learn.grids()]
 
-    def student_of(self, labels: list, loss: Loss | None = None, other: int = 0) -> Any:
-        """A trained student; with `other` one of another seed that no row has."""
-        seed = self.seed + 1000 * other
-        seen = self.learn.features
-        return train(seen, labels, len(CLASSES), seed=seed, loss=loss, device="cpu", **self.student)
+    def student_of(
+        self, labels: list, loss: Loss | None = None, other: int = 0, tau: float = 0.0
+    ) -> tuple[Student, float]:
+        """A trained student and its CPU seconds; with `other` one of another seed that no row has."""
+        start = time.process_time()
+        options: dict[str, Any] = self.student | {"tau": tau, "seed": self.seed + 1000 * other}
+        made = train(self.learn.features, labels, len(CLASSES), loss=loss, device="cpu", **options)
+        return made, time.process_time() - start
+
+    def row(self, name: str, kind: str, student: Student, spent: float) -> dict[str, Any]:
+        """What a student says of the other list, as a row."""
+        iou = label_quality(student.labels(self.judge.features), self.judge.masks, len(CLASSES)).mean_iou
+        row = {"table": "students", "name": name, "label": kind, "seconds": self.cost[kind], "iou": iou}
+        return row | {"cpu": spent}
 
     def taught(self, name: str, kind: str, labels: list, loss: Loss | None = None) -> tuple[dict, Any]:
         """A row, and the module of the student."""
-        start = time.process_time()
-        made = self.student_of(labels, loss)
-        spent = time.process_time() - start
-        iou = label_quality(made.labels(self.judge.features), self.judge.masks, len(CLASSES)).mean_iou
-        row = {"table": "students", "name": name, "label": kind, "seconds": self.cost[kind], "iou": iou}
-        return row | {"cpu": spent}, made.module
+        student, spent = self.student_of(labels, loss)
+        return self.row(name, kind, student, spent), student.module
 
     def point_rows(self) -> Iterator[dict]:
         """Full supervision, image labels, clicks, objectness, and two more rounds."""
         objectness = on_grid([as_probability(cue) for cue in self.cues], self.learn.features)
         clicks = _clicks(self.learn)
-        yield self.taught("full supervision", "mask", self.learn.masks)[0]
+        full, spent = self.student_of(self.learn.masks, tau=CALIBRATION)
+        yield self.row("full supervision", "mask", Student(full.module, full.classes, False), spent)
+        yield self.row("full supervision, calibrated", "mask", full, spent)
         yield self.taught("image label", "image", self.empty, point_supervision(self.present))[0]
         yield self.taught("points", "click", clicks, point_supervision(self.present))[0]
         loss = point_supervision(self.present, objectness, OBJECTNESS)
@@ -213,7 +223,7 @@ class Students:
         yield self.taught("scribbles", "scribble", strokes, scribble_supervision(None))[0]
         row, module = self.taught("scribbles + CRF loss", "scribble", strokes, loss)
         yield row
-        teachers = [module, *(self.student_of(strokes, loss, other).module for other in range(1, TEACHERS))]
+        teachers = [module, *(self.student_of(strokes, loss, k)[0].module for k in range(1, TEACHERS))]
         beliefs = sure_alone(belief_within(teachers, self.learn.features, self.present), SURE)
         again = self_training(beliefs)
         yield self.taught("scribbles + CRF loss, round 2", "scribble", strokes, again)[0]

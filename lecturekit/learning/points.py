@@ -235,12 +235,14 @@ def belief_within(module: nn.Module | Sequence[nn.Module], features: Features, p
     return beliefs
 
 
-def sure_alone(beliefs: Tensor, least: float) -> Tensor:
+def sure_alone(beliefs: Tensor, least: float, background: float | None = None) -> Tensor:
     """Beliefs made labels: the likeliest class where it has more than `least`, elsewhere nothing.
 
     Args:
         beliefs: ``(N, K, h, w)``, from `belief_within`.
         least: 0..1.
+        background: what background must have in place of `least`, 0..1. It is most of a picture, so that a
+            student can afford to be taught the surest of it alone. None: the same.
 
     Returns:
         Of the same type: 1 for that class, 0 for the others; all 0 where nobody is sure, and there
@@ -252,8 +254,10 @@ def sure_alone(beliefs: Tensor, least: float) -> Tensor:
         [[1.0, 0.0], [0.0, 0.0]]
     """
     number("least", least, 0, 1)
+    other = least if background is None else number("background", background, 0, 1)
     highest, classes = beliefs.max(1, keepdim=True)
-    return torch.zeros_like(beliefs).scatter_(1, classes, (highest > least).to(beliefs.dtype))
+    sure = torch.where(classes == BACKGROUND, highest > other, highest > least)
+    return torch.zeros_like(beliefs).scatter_(1, classes, sure.to(beliefs.dtype))
 
 
 # ------------------------------------------------------------------------------------------- simulated clicks

@@ -76,14 +76,15 @@ def test_the_belief_of_several_is_their_mean():
 
 def test_where_nobody_is_sure_nothing_is_asked_for():
     beliefs = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(1)).softmax(1)
-    sure = sure_alone(beliefs, 0.4)
+    sure = sure_alone(beliefs, 0.4, 0.45)
     for cell, of in zip(
         sure.movedim(1, -1).reshape(-1, 3), beliefs.movedim(1, -1).reshape(-1, 3), strict=True
     ):
         wanted = torch.zeros(3)
-        if of.max() > 0.4:
+        if of.max() > (0.45 if of.argmax() == 0 else 0.4):
             wanted[of.argmax()] = 1
         assert torch.equal(cell, wanted)
+    assert torch.equal(sure_alone(beliefs, 0.4), sure_alone(beliefs, 0.4, 0.4))
     assert not sure_alone(beliefs, 1.0).any()
     assert torch.equal(sure_alone(beliefs, 0.0).sum(1), torch.ones(2, 4, 5))
     with pytest.raises(ValueError, match="least"):
