@@ -80,8 +80,8 @@ CALIBRATION = 0.3
 OBJECTNESS, REGULARISER = 0.1, 0.3
 #: Strokes of the scribbles that are more than one an object and one on the background.
 MORE = {"strokes": 2, "background_strokes": 3}
-#: Their second round: so many students of the first agree on the labels of cells of which they are this sure.
-TEACHERS, SURE = 3, 0.8
+#: Their second round: so many students of the first, and how sure they must be of a class, and of background.
+TEACHERS, SURE = 3, (0.6, 0.95)
 #: The localiser whose maps give the seeds of SEC: on the classifier's last features.
 SEED_MAPS: dict[str, Any] = {"decay": 0.9, "epochs": 30, "weight_decay": 1.0, "stride": 1}
 #: Seeds: share of a class's maximum, and of the background cue's ranks.
@@ -224,9 +224,12 @@ class Students:
         row, module = self.taught("scribbles + CRF loss", "scribble", strokes, loss)
         yield row
         teachers = [module, *(self.student_of(strokes, loss, k)[0].module for k in range(1, TEACHERS))]
-        beliefs = sure_alone(belief_within(teachers, self.learn.features, self.present), SURE)
-        again = self_training(beliefs)
-        yield self.taught("scribbles + CRF loss, round 2", "scribble", strokes, again)[0]
+        for turn in (2, 3):  # the third hears the second as well
+            beliefs = belief_within(teachers, self.learn.features, self.present)
+            again = self_training(sure_alone(beliefs, *SURE))
+            row, module = self.taught(f"scribbles + CRF loss, round {turn}", "scribble", strokes, again)
+            teachers.append(module)
+            yield row
         more = self.strokes(**MORE)
         yield self.taught("scribbles, more strokes, + CRF loss", "more scribbles", more, loss)[0]
         if self.seed == 0:
