@@ -12,12 +12,15 @@ import os
 import secrets
 import shutil
 import tarfile
+import threading
 import time
 import zipfile
 import zlib
 from collections.abc import Generator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -37,6 +40,8 @@ TRIES = 3
 
 #: Bytes a second. A mirror that sends less over the time of `timeout` is given up as one that sends nothing.
 SLOWEST = 1000
+#: Times `timeout` that a mirror has for the head of its answer, redirects and all.
+HEAD = 2
 
 
 class FetchError(OSError):
@@ -201,7 +206,7 @@ def _continue(part: Path, file: File, url: str, timeout: float, progress: bool) 
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
-        with urlopen(request, timeout=timeout) as answer:
+        with _asked(request, timeout) as answer:
             start = _agreed_start(answer, start, file)
             with open(part, "r+b" if start else "wb") as kept:
                 kept.seek(start)
@@ -223,6 +228,29 @@ def _continue(part: Path, file: File, url: str, timeout: float, progress: bool) 
         raise _MirrorError(f"leads to an address that is none ({error})") from None
 
 
+def _asked(request: Request, timeout: float) -> http.client.HTTPResponse:
+    """The mirror's answer, once its head is whole.
+
+    The timeout of ``urlopen`` begins anew with every byte, so a mirror that drips its head would hold us for
+    ever. It is asked from a thread that may be left behind.
+    """
+    future: Future[http.client.HTTPResponse] = Future()
+
+    def ask() -> None:
+        try:
+            future.set_result(urlopen(request, timeout=timeout))
+        except BaseException as error:  # the caller raises it
+            future.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return future.result(HEAD * timeout)
+    except TimeoutError:
+        if future.done():
+            raise
+        raise _MirrorError(f"did not answer in {HEAD * timeout:g} s") from None
+
+
 def _agreed_start(answer: http.client.HTTPResponse, start: int, file: File) -> int:
     """From where the mirror sends: from `start` if it says so, from 0 if it does not know ranges."""
     length = answer.headers.get("Content-Length")
@@ -236,14 +264,14 @@ def _agreed_start(answer: http.client.HTTPResponse, start: int, file: File) -> i
 
 
 def _copy(
-    answer: http.client.HTTPResponse, kept, file: File, start: int, timeout: float, progress: bool
+    answer: http.client.HTTPResponse, kept: BinaryIO, file: File, start: int, timeout: float, progress: bool
 ) -> None:
     """Write what comes, never more than the file should have."""
     left = file.size - start
     since, came = time.monotonic(), 0
     with _bar(file.size, start, file.name, progress) as bar:
         while left > 0 and (block := _block(answer, min(CHUNK, left))):
-            kept.write(block)
+            _write(kept, block)
             bar.update(len(block))
             left -= len(block)
             came += len(block)
@@ -261,6 +289,18 @@ def _block(answer: http.client.HTTPResponse, size: int) -> bytes:
         raise
     except OSError as error:
         raise _MirrorError(f"broke off ({error})") from None
+
+
+def _write(kept: BinaryIO, block: bytes) -> None:
+    """Write; a disk that fills up meanwhile, or is taken away, is no mirror's fault: no other is asked."""
+    try:
+        kept.write(block)
+        kept.flush()
+    except OSError as error:
+        raise FetchError(
+            f"{kept.name} cannot be written ({error.strerror}). What came before is kept and used the next "
+            "time. Make room, or choose another disk with the environment variable LECTUREKIT_DATA."
+        ) from error
 
 
 def _check_bytes(path: Path, file: File) -> None:

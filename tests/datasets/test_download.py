@@ -6,6 +6,7 @@ import http.server
 import io
 import re
 import shutil
+import sys
 import tarfile
 import threading
 import zipfile
@@ -86,6 +87,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def drips(self):  # a byte now and then: there is always one before patience ends
         self.send(b"", length=len(GOOD))
+        while not self.server.released.wait(0.1):
+            self.wfile.write(b"x")
+            self.wfile.flush()
+
+    def drips_its_head(self):
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
         while not self.server.released.wait(0.1):
             self.wfile.write(b"x")
             self.wfile.flush()
@@ -185,7 +192,7 @@ def take(sources, timeout=60.0, **options):
 
 
 #: How long a stalling mirror is waited for: patience enough for a busy machine, where another answers.
-PATIENCE = {"stalls": 5.0, "drips": 5.0}
+PATIENCE = {"stalls": 5.0, "drips": 5.0, "drips_its_head": 2.5}
 
 
 def nothing_bad(home):
@@ -216,6 +223,7 @@ def test_faults_that_end_in_a_good_file(server, home, mirror):
 FAULTS = {
     "stalls": "sent nothing for 5 s",
     "drips": r"sent only \d+ bytes in 5 s",
+    "drips_its_head": "did not answer in 5 s",
     "short": "bytes where .* are wanted",
     "long": "bytes where .* are wanted",
     "silly_length": "has -5 bytes",
@@ -385,6 +393,22 @@ def test_a_full_disk_is_seen_before_anything_is_asked(server, home, monkeypatch)
     with pytest.raises(FetchError, match=r"needs 0\.01 GB of free disk"):
         take(table(server, "good"))
     assert server.asked == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a file's size are POSIX")
+def test_a_disk_that_fills_meanwhile(server, home):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(GOOD) // 2, limits[1]))
+    try:
+        with pytest.raises(FetchError, match=r"file.tar.part cannot be written \(File too large\)"):
+            take(table(server, "good"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert nothing_bad(home)
+    assert len(server.asked) == 1  # no other mirror is asked
+    assert (take(table(server, "good")) / "readme.txt").read_bytes() == b"hello"
 
 
 def test_a_run_that_was_killed_while_unpacking(server, home):
