@@ -99,7 +99,13 @@ SETTINGS: dict[str, Any] = {
     "seen": SEEN,
     "cues": CUES,
     "points": {"objectness": OBJECTNESS, "calibration": CALIBRATION},
-    "scribbles": {"regulariser": REGULARISER, "more": MORE, "teachers": TEACHERS, "sure": SURE},
+    "scribbles": {
+        "regulariser": REGULARISER,
+        "more": MORE,
+        "teachers": TEACHERS,
+        "sure": SURE,
+        "strokes_again": False,
+    },
     "sec": {"maps": SEED_MAPS, "seeds": SEEDS, "losses": SEC},
     "boxes": {"head": BOX_MASKS, "grabcut": GRABCUT},
     "solar": solar.SETTINGS,
@@ -226,8 +232,8 @@ class Students:
         teachers = [module, *(self.student_of(strokes, loss, k)[0].module for k in range(1, TEACHERS))]
         for turn in (2, 3):  # the third hears the second as well
             beliefs = belief_within(teachers, self.learn.features, self.present)
-            again = self_training(sure_alone(beliefs, *SURE))
-            row, module = self.taught(f"scribbles + CRF loss, round {turn}", "scribble", strokes, again)
+            again = self_training(sure_alone(beliefs, *SURE))  # the strokes' cells are among them
+            row, module = self.taught(f"scribbles + CRF loss, round {turn}", "scribble", self.empty, again)
             teachers.append(module)
             yield row
         more = self.strokes(**MORE)
