@@ -3,8 +3,9 @@
 #: Largest memory that a notebook may take, MB (1000 kB as the system counts them); its test fails above.
 MAX_MB = 1200
 #: Largest memory of its own, MB, that a kernel may keep once it has run a notebook, where there is a limit; a
-#: notebook that trains keeps its data. Its test fails above.
-MAX_KEPT_MB = {"05_class_activation_maps": 500}
+#: notebook that trains keeps its data. Its test fails above. The goal is 500, and 467 to 485 were measured; a
+#: tenth more is room for another allocator.
+MAX_KEPT_MB = {"05_class_activation_maps": 550}
 #: Prints CPU seconds, the largest memory so far, and the memory that is now the process's own (on Linux; nan
 #: elsewhere), in MB.
 MEASURE = """
