@@ -25,6 +25,16 @@ from ..labels.label_map import IGNORE, checked_label_map
 SEEN, ANSWER = 14, 28
 
 
+def place_in_box(cells: int) -> Tensor:
+    """How far each cell lies from the middle of its box, 0 to 1 sideways and upright, float32 ``(2, n, n)``.
+
+    Args:
+        cells: n, of a box each way.
+    """
+    at = torch.linspace(-1, 1, cells).abs()
+    return torch.stack([at.expand(cells, cells), at[:, None].expand(cells, cells)])
+
+
 class BoxMaskHead(nn.Module):
     """Features of a box ``(N, C, 14, 14)`` and where in the box each cell lies -> logits ``(N, 28, 28)``.
 
@@ -35,8 +45,7 @@ class BoxMaskHead(nn.Module):
 
     def __init__(self, channels: int = 128, hidden: int = 64):
         super().__init__()
-        at = torch.linspace(-1, 1, SEEN).abs()
-        self.register_buffer("place", torch.stack([at.expand(SEEN, SEEN), at[:, None].expand(SEEN, SEEN)]))
+        self.register_buffer("place", place_in_box(SEEN))
         self.layers = nn.Sequential(
             nn.Conv2d(channels + 2, hidden, 1),
             nn.ReLU(),

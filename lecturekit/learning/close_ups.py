@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..kit.checks import number, whole
 from ..kit.images import checked_images
 from ..labels.boxes import clip_boxes, window
-from .box_masks import ANSWER, box_features
+from .box_masks import ANSWER, box_features, place_in_box
 from .features import SAMPLE, features
 
 #: Longer side of a box with its room as the network sees it, in pixels.
@@ -38,10 +38,7 @@ class CloseUpHead(nn.Module):
 
     def __init__(self, channels: int = 128, hidden: int = 64):
         super().__init__()
-        at = torch.linspace(-1, 1, ANSWER).abs()
-        self.register_buffer(
-            "place", torch.stack([at.expand(ANSWER, ANSWER), at[:, None].expand(ANSWER, ANSWER)])
-        )
+        self.register_buffer("place", place_in_box(ANSWER))
         self.mix = nn.Conv2d(channels + 2, hidden, 1)
         self.near = nn.Conv2d(hidden, hidden, 3, padding=1)
         self.far = nn.Conv2d(hidden, hidden, 3, padding=2, dilation=2)

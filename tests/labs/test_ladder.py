@@ -175,8 +175,14 @@ def test_a_row_that_could_not_be_kept_is_refused_at_once(row):
     assert list(ladder.table()) == [A]
 
 
-def test_dollars_are_no_formula():
-    put(Row("c", "$\\no{formula$", 5, 0.5, "$\\frac$"))
+def test_words_come_back_and_are_shown_as_they_are():
+    row = Row("c", "$\\no{formula$", 5, 0.5, "<b>&")
+    put(row)
+    assert list(ladder.table()) == [row]
+    assert "$\\no{formula$" in repr(ladder.table())
+    shown = ladder.table()._repr_html_()
+    assert "&lt;b&gt;&amp;" in shown
+    assert "<b>" not in shown
 
 
 def test_a_ladder_that_cannot_be_written_is_read(monkeypatch):
