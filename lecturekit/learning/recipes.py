@@ -269,21 +269,22 @@ def _by_processes(
     file = data_dir() / "bootstrap" / f"labels-{recipe}-{key}.npz" if cache else None
     folder = None if file is None else file.with_suffix(".parts")
 
+    def part(start: int) -> _Part:
+        own = folder and folder / f"{start}.npz"
+        some = annotations.part(slice(start, start + BATCH))
+        return _Part(recipe, some, side, boundaries, own, key)
+
     def made() -> list[NDArray[np.uint8]]:
         starts = range(0, len(annotations), BATCH)
-        parts = (
-            _Part(recipe, annotations.part(slice(k, k + BATCH)), side, boundaries, file, key)
-            for k in starts
-            for file in [folder and folder / f"{k}.npz"]
-        )
+        parts = map(part, starts)
         found: list[NDArray[np.uint8]] = []
         with tqdm(total=len(annotations), desc=recipe, leave=False, disable=not progress) as bar:
             for start, (labels, error) in zip(starts, mapped(_Part.labels, parts, workers), strict=True):
-                part = annotations.part(slice(start, start + BATCH))
-                found += (
-                    _one_by_one(part, (recipe, side, boundaries), start, error) if labels is None else labels
-                )
-                bar.update(len(part))
+                some = annotations.part(slice(start, start + BATCH))
+                if labels is None:
+                    labels = _one_by_one(some, (recipe, side, boundaries), start, error)
+                found += labels
+                bar.update(len(some))
         return found
 
     labels = made() if file is None else _kept_in(file, key, made)
