@@ -81,7 +81,7 @@ def part(
     """The rows of one part of a benchmark: made and kept in the data folder, or found there.
 
     A benchmark that is stopped goes on with the next part. Parts of other settings, of another version of
-    torch and of other code of `learning` and `pixels` are not found.
+    torch and of other code of `learning`, `pixels` and the benchmarks are not found.
 
     Args:
         name: the benchmark's name.
@@ -89,7 +89,7 @@ def part(
         make: makes the rows.
     """
     package = Path(__file__).parents[1]
-    code = cache.source_key(package / "learning", package / "pixels")
+    code = cache.source_key(package / "learning", package / "pixels", package / "benchmarks")
     key = cache.content_key(about, code, torch.__version__)
     file = _parts(name) / f"{key}.json"
     if not file.exists():

@@ -82,6 +82,8 @@ OBJECTNESS, REGULARISER = 0.1, 0.3
 MORE = {"strokes": 2, "background_strokes": 3}
 #: Their second round: so many students of the first, and how sure they must be of a class, and of background.
 TEACHERS, SURE = 3, (0.6, 0.95)
+#: Whether the strokes' own loss stands beside that: few cells that weigh as much as all others.
+STROKES_AGAIN = False
 #: The localiser whose maps give the seeds of SEC: on the classifier's last features.
 SEED_MAPS: dict[str, Any] = {"decay": 0.9, "epochs": 30, "weight_decay": 1.0, "stride": 1}
 #: Seeds: share of a class's maximum, and of the background cue's ranks.
@@ -104,7 +106,7 @@ SETTINGS: dict[str, Any] = {
         "more": MORE,
         "teachers": TEACHERS,
         "sure": SURE,
-        "strokes_again": False,
+        "strokes_again": STROKES_AGAIN,
     },
     "sec": {"maps": SEED_MAPS, "seeds": SEEDS, "losses": SEC},
     "boxes": {"head": BOX_MASKS, "grabcut": GRABCUT},
@@ -232,8 +234,9 @@ class Students:
         teachers = [module, *(self.student_of(strokes, loss, k)[0].module for k in range(1, TEACHERS))]
         for turn in (2, 3):  # the third hears the second as well
             beliefs = belief_within(teachers, self.learn.features, self.present)
-            again = self_training(sure_alone(beliefs, *SURE))  # the strokes' cells are among them
-            row, module = self.taught(f"scribbles + CRF loss, round {turn}", "scribble", self.empty, again)
+            again = self_training(sure_alone(beliefs, *SURE))
+            beside = strokes if STROKES_AGAIN else self.empty
+            row, module = self.taught(f"scribbles + CRF loss, round {turn}", "scribble", beside, again)
             teachers.append(module)
             yield row
         more = self.strokes(**MORE)
