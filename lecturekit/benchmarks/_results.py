@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ..kit import cache, results
 from ..kit.results import FOLDER, INSTALLED
@@ -73,6 +74,50 @@ def kept(name: str) -> dict[str, Any]:
     except FileNotFoundError as missing:
         print(f"{missing} (with --data and a folder in VOC's layout)")
         return {"rows": [], "settings": {}}
+
+
+def disagreements(
+    here: Mapping[str, float], there: Mapping[str, float], margin: float
+) -> list[tuple[str, str]]:
+    """Pairs whose order is another one in another place: the first is ahead here, and behind there.
+
+    Args:
+        here: a score by name; higher is better.
+        there: the same in the other place. Names that only one of the two has are left out.
+        margin: by more than this the two must differ, in both places.
+
+    Example:
+        >>> disagreements({"a": 0.5, "b": 0.3, "c": 0.1}, {"a": 0.2, "b": 0.4, "d": 0.9}, margin=0.1)
+        [('a', 'b')]
+    """
+    both = [name for name in here if name in there]
+    return [(a, b) for a in both for b in both if here[a] - here[b] > margin and there[b] - there[a] > margin]
+
+
+def trend(students: ArrayLike) -> str:
+    """What students do over the rounds, in words, as far as all seeds say the same.
+
+    Args:
+        students: their scores, ``(seeds, rounds)``, at least two rounds.
+
+    Raises:
+        ValueError: another shape.
+
+    Example:
+        >>> trend([[0.43, 0.41, 0.39], [0.42, 0.41, 0.40]])
+        'falls in every round, with each seed'
+    """
+    scores = np.asarray(students, float)
+    if scores.ndim != 2 or scores.shape[0] < 1 or scores.shape[1] < 2:
+        raise ValueError(f"students must have the shape (seeds, at least 2 rounds), got {scores.shape}")
+    steps = np.diff(scores, axis=1)
+    whole = scores[:, -1] - scores[:, 0]
+    for up, verb, end in ((1, "rises", "higher"), (-1, "falls", "lower")):
+        if (up * steps > 0).all():
+            return f"{verb} in every round, with each seed"
+        if (up * whole > 0).all():
+            return f"ends {end} than it began, with each seed"
+    return "the seeds disagree on whether it rises or falls"
 
 
 def part(

@@ -103,7 +103,10 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _html_cells(row: Row) -> str:
-    return "".join(f'<td style="text-align: left">{html.escape(cell)}</td>' for cell in _cells(row))
+    cells = (
+        html.escape(cell).replace("_", "_<wbr>") for cell in _cells(row)
+    )  # long names may be broken there
+    return "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells)
 
 
 def path() -> Path:

@@ -34,8 +34,8 @@ ALT = (
     "from box to pixels 07 and 08. An arrow back from right to left is marked as the easy way."
 )
 
-_WIDTH, _BOTTOM, _HEIGHT = 0.25, 0.28, 0.5  # of a panel, as shares of the figure
-_LEFT = (0.005, 0.375, 0.745)
+_WIDTH, _BOTTOM, _HEIGHT = 0.23, 0.28, 0.5  # of a panel, as shares of the figure
+_LEFT = (0.005, 0.385, 0.765)
 _TITLES = ("a class", "a box", "pixels")
 # A box: from four extreme clicks to dragging with checks.
 _COSTS = (
@@ -58,7 +58,7 @@ def figure() -> Figure:
     x0, y0, x1, y1 = (v // 2 for v in PHOTOS["motorcycle"].box)
     box = (x0, y0, x1, y1)
     with matplotlib.rc_context(STYLE | {"figure.constrained_layout.use": False}):
-        figure = plt.figure(figsize=(9.6, 3.4))
+        figure = plt.figure(figsize=(7.8, 2.7))
         panels = [_panel(figure, k) for k in range(3)]
         _draw_class(panels[0], image)
         panels[1].imshow(image)
@@ -93,7 +93,7 @@ def _panel(figure: Figure, k: int) -> Axes:
 def _draw_class(panel: Axes, image: np.ndarray) -> None:
     panel.imshow(image)
     tag = {"facecolor": PALETTE[1], "edgecolor": "black", "boxstyle": "round"}
-    panel.text(0.04, 0.92, "motorcycle", transform=panel.transAxes, va="top", fontsize=11, bbox=tag)
+    panel.text(0.04, 0.92, "motorcycle", transform=panel.transAxes, va="top", color="black", bbox=tag)
 
 
 def _darkened(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -111,7 +111,7 @@ def _draw_arrows(figure: Figure) -> None:
     first, last = _LEFT[0] + _WIDTH / 2, _LEFT[2] + _WIDTH / 2
     _arrow(figure, (last, 0.1), (first, 0.1), "0.45", 1.5)
     back = "the easy way back: a mask gives its box, and a box its class, by leaving something out"
-    figure.text(0.5, 0.08, back, ha="center", va="top", color="0.3")
+    figure.text(0.5, 0.08, back, ha="center", va="top")
 
 
 def _arrow(

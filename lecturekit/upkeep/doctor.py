@@ -82,11 +82,15 @@ class Report:
 
     def _repr_html_(self) -> str:
         rows = "".join(_row(name, finding) for name, finding in self.findings.items())
+        titles = ("Part", "State", "What there is, and what to do")
+        head = "".join(f'<th scope="col" {_LEFT}>{title}</th>' for title in titles)
         return (
-            '<table><caption style="text-align: left">What the course finds on this machine</caption>'
-            "<thead><tr><th>Part</th><th>State</th><th>What there is, and what to do</th></tr></thead>"
-            f"<tbody>{rows}</tbody></table><p><strong>{html.escape(self.verdict)}</strong></p>"
+            f"<table><caption {_LEFT}>What the course finds on this machine</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p><strong>{html.escape(self.verdict)}</strong></p>"
         )
+
+
+_LEFT = 'style="text-align: left"'  # JupyterLab puts the cells of tables to the right
 
 
 def _lines(name: str, finding: Finding, details: bool) -> list[str]:
@@ -97,8 +101,8 @@ def _lines(name: str, finding: Finding, details: bool) -> list[str]:
 
 def _row(name: str, finding: Finding) -> str:
     text = html.escape(finding.found) + (f"<br>→ {html.escape(finding.advice)}" if finding.advice else "")
-    left = 'style="text-align: left"'
-    return f'<tr><th scope="row" {left}>{name}</th><td {left}>{finding.state}</td><td {left}>{text}</td></tr>'
+    cells = f"<td {_LEFT}>{finding.state}</td><td {_LEFT}>{text}</td>"
+    return f'<tr><th scope="row" {_LEFT}>{name}</th>{cells}</tr>'
 
 
 def report() -> Report:
