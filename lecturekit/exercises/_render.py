@@ -5,13 +5,26 @@ from __future__ import annotations
 import html
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+
+#: Between asterisks that hug their words: ``*so*``, and not ``a * b`` or ``f(*a, **b)``.
+_EMPHASIS = re.compile(r"(?<![\w*])\*([^\s*](?:[^*]*[^\s*])?)\*(?!\*)")
+
+
+def pieces(text: str) -> Iterator[tuple[str, str]]:
+    """The parts of `text`, each with its tag: code between backticks, em between asterisks, or none."""
+    for k, part in enumerate(re.split(r"`([^`\n]+)`", text)):
+        if k % 2:
+            yield "code", part
+        else:
+            yield from zip(cycle(("", "em")), _EMPHASIS.split(part))
 
 
 def inline_html(text: str) -> str:
-    """`text` as HTML: escaped, with `code` between backticks and a line break for each newline."""
-    escaped = html.escape(text, quote=False)
-    return re.sub(r"`([^`\n]+)`", r"<code>\1</code>", escaped).replace("\n", "<br>")
+    """`text` as HTML: escaped, with `code` and *emphasis*, and a line break for each newline."""
+    parts = ((tag, html.escape(part, quote=False)) for tag, part in pieces(text))
+    return "".join(f"<{tag}>{part}</{tag}>" if tag else part for tag, part in parts).replace("\n", "<br>")
 
 
 def box(symbol: str, word: str, title: str, text: str, colour: str, below: str = "") -> str:

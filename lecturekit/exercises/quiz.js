@@ -4,9 +4,18 @@ import { element, focusable, listen } from "../widgets/js/dom.js";
 
 let counter = 0; // radio buttons of one question share a name, which no other question on the page may have
 
-/** Text with `code` between backticks, as nodes (never as HTML, so nothing in a text is markup). */
+/** Between asterisks that hug their words, as in Python (_render.py). */
+const EMPHASIS = /(?<![\w*])\*([^\s*](?:[^*]*[^\s*])?)\*(?!\*)/;
+
+/** Text with `code` and *emphasis*, as nodes (never as HTML, so nothing else in a text is markup). */
 function textNodes(text) {
-  return text.split(/`([^`\n]+)`/).map((part, i) => (i % 2 === 0 ? part : element("code", {}, part)));
+  return text
+    .split(/`([^`\n]+)`/)
+    .flatMap((part, i) => (i % 2 === 0 ? emphasised(part) : [element("code", {}, part)]));
+}
+
+function emphasised(text) {
+  return text.split(EMPHASIS).map((part, i) => (i % 2 === 0 ? part : element("em", {}, part)));
 }
 
 function renderOption(question, text, group) {

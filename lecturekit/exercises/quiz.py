@@ -14,7 +14,8 @@ Define a quiz beside the exercises of its notebook, under its own name; show it 
     exercises.after_cam.show()        # in the notebook
     exercises.after_cam.results()     # the marks given so far
 
-A text may hold `code` between backticks. A question with ``multiple=True`` may have several right options.
+A text may hold `code` between backticks and *emphasis*. A question with ``multiple=True`` may have several
+right options.
 Marking is the pure function :func:`mark`; the widget is a thin shell round it.
 """
 

@@ -1,6 +1,6 @@
 """Quizzes as files that learning platforms import: Moodle's GIFT and XML, and QTI 2.1.
 
-Every option keeps its feedback. Texts may hold `code` between backticks, as in the course.
+Every option keeps its feedback. Texts may hold `code` between backticks and *emphasis*, as in the course.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 import zipfile
 from collections.abc import Mapping, Sequence
 
-from ..exercises._render import inline_html
+from ..exercises._render import inline_html, pieces
 from ..exercises.quiz import Question, Quiz
 
 _QTI = "http://www.imsglobal.org/xsd/imsqti_v2p1"
@@ -177,11 +177,11 @@ def _processing(item: ET.Element) -> None:
 
 
 def _mixed(node: ET.Element, text: str) -> None:
-    """Text with ``code`` elements for what stands between backticks."""
+    """Text with ``code`` and ``em`` elements for what is marked so."""
     last = None
-    for place, part in enumerate(re.split(r"`([^`\n]+)`", text)):
-        if place % 2:
-            last = _sub(node, "code")
+    for tag, part in pieces(text):
+        if tag:
+            last = _sub(node, tag)
             last.text = part
         elif last is None:
             node.text = part

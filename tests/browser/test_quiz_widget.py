@@ -9,7 +9,7 @@ pytestmark = pytest.mark.browser
 QUIZ = Quiz(
     "sums",
     [
-        Question("1 + 1?", [Option("`1`", False, "Too <b>few</b>."), Option("2", True, "Yes, `two`.")]),
+        Question("1 + 1?", [Option("`1`", False, "Too <b>few</b>."), Option("2", True, "*Yes*, `two`.")]),
         Question(
             "Even?", [Option("2", True, "Yes."), Option("3", False, "Odd."), Option("4", True, "Even.")], True
         ),
@@ -45,6 +45,7 @@ def test_mouse_chooses_and_feedback_comes_back(page, widget):
     kernel_answers(page, widget)
     assert first.get_by_role("status").inner_text().split("\n\n") == ["✓ Correct.", "Yes, two."]
     assert first.get_by_role("status").locator("code").inner_text() == "two"
+    assert first.get_by_role("status").locator("em").inner_text() == "Yes"
 
 
 def test_keyboard_alone_is_enough(page, widget):

@@ -475,8 +475,18 @@ def test_incomplete_exercise_is_refused(changes):
         make(**changes)
 
 
-def test_inline_html_escapes_and_marks_code():
-    assert inline_html("a < `b<c`\nd") == "a &lt; <code>b&lt;c</code><br>d"
+@pytest.mark.parametrize(
+    ("text", "page"),
+    [
+        ("a < `b<c`\nd", "a &lt; <code>b&lt;c</code><br>d"),
+        ("each *side*, *half open*", "each <em>side</em>, <em>half open</em>"),
+        ("they *dis*agree", "they <em>dis</em>agree"),
+        ("`x *y* z` and *w*", "<code>x *y* z</code> and <em>w</em>"),
+        ("a * b * c, 2*3*4, f(*a, **b)", "a * b * c, 2*3*4, f(*a, **b)"),
+    ],
+)
+def test_inline_html_escapes_and_marks_code_and_emphasis(text, page):
+    assert inline_html(text) == page
 
 
 # ---------------------------------------------------------------- comparing answers

@@ -160,7 +160,7 @@ def words(node) -> str:
 
 
 def plain(text: str) -> str:
-    return " ".join(text.replace("`", "").split())
+    return " ".join(re.sub(r"[`*]", "", text).split())
 
 
 def test_the_same_questions_give_the_same_bytes():
