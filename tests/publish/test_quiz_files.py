@@ -156,10 +156,11 @@ def test_qti_item_is_read_back_and_has_the_structure(package, name):
 
 
 def words(node) -> str:
-    return " ".join("".join(node.itertext()).split())
+    return plain("".join(node.itertext()))
 
 
 def plain(text: str) -> str:
+    """Without the marks of code and emphasis (and without a star that means "times")."""
     return " ".join(re.sub(r"[`*]", "", text).split())
 
 
