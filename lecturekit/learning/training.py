@@ -152,7 +152,7 @@ def train(
         checkpoint: a file that is written after every epoch. If training stops in the middle, the same call
             goes on from there and ends with the same weights. It is removed at the end. What a `loss` holds
             is not compared: a changed one needs another file.
-        device: where to train; None lets `pick_device` choose. On CUDA in bf16 (mixed), channels last.
+        device: where to train; None lets `pick_device` choose. On CUDA in bf16 (mixed).
         progress: show a bar.
         **settings: see `Settings`; with ``finetune=True`` also `scale.Spread`: devices, num_nodes, strategy,
             precision, accumulate, workers.
@@ -287,8 +287,6 @@ class Training:
     def run(self) -> None:
         """Train to the end, from the checkpoint on if there is one."""
         options = self.options
-        if self.device.type == "cuda":
-            self.module.to(memory_format=torch.channels_last)
         steps = options.epochs * self.epoch_steps
         optimiser = AdamW(groups(self.module, options), weight_decay=options.weight_decay)
         schedule = LambdaLR(optimiser, lambda k: share_of_lr(k, steps))
@@ -342,8 +340,6 @@ def _cross_entropy(weights: Tensor) -> Loss:
 
     def loss(module: nn.Module, batch: Batch, targets: Tensor) -> Tensor:
         x, wanted = batch.thinned(targets)
-        if batch.device.type == "cuda":
-            x = x.to(memory_format=torch.channels_last)
         return cross_entropy(module(x), wanted, weights)
 
     return loss

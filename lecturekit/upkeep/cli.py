@@ -302,13 +302,16 @@ def bench(
     quick: Annotated[
         bool | None, typer.Option("--quick", help="Few pictures (boxes: one seed; evidence: one picture).")
     ] = None,
+    finetune: Annotated[
+        bool | None, typer.Option("--finetune", help="Whole networks as students (boxes); wants a GPU.")
+    ] = None,
 ) -> None:
     """Measure our methods beside other libraries' in one run, and print the table."""
     known = [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
     if name not in known:
         raise typer.BadParameter(f"there is no benchmark {name!r}; there is {', '.join(known)}")
     run = importlib.import_module(f"{benchmarks.__name__}.{name}").run
-    given = {"data": data, "seeds": seeds, "quick": quick}
+    given = {"data": data, "seeds": seeds, "quick": quick, "finetune": finetune}
     options = {option: value for option, value in given.items() if value is not None}
     if unknown := [option for option in options if option not in inspect.signature(run).parameters]:
         raise typer.BadParameter(f"the benchmark {name!r} has no option --{unknown[0]}")

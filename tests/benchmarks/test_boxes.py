@@ -53,6 +53,22 @@ def test_all_recipes_in_one_table(folder, tmp_path, monkeypatch):
     assert benchmark.run(folder, seeds=1, rounds=2) == shown
 
 
+def test_whole_networks_as_students(folder, tmp_path, monkeypatch):
+    """The same table from students that change the backbone: not those of a head alone."""
+    monkeypatch.setenv("LECTUREKIT_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(benchmark, "SEEN", 64)
+    monkeypatch.setattr(benchmark, "RECIPES", {name: RECIPES[name] for name in ("naive", "full")})
+    options = {"head": "linear", "epochs": 2, "lr": 1e-2, "batch": 2, "crop": 64}
+    monkeypatch.setattr(benchmark, "WHOLE", options | {"finetune": True})
+    shown = benchmark.run(folder, seeds=1, rounds=1, finetune=True)
+    assert "whole networks" in shown.splitlines()[0]
+    options.pop("crop")
+    monkeypatch.setattr(benchmark, "STUDENT", options)
+    alone = benchmark.run(folder, seeds=1, rounds=1)
+    assert "frozen features" in alone.splitlines()[0]
+    assert shown.splitlines()[-2:] != alone.splitlines()[-2:]
+
+
 def history(recipe, *ious, pictures=1):
     """A run whose students have these IoU, of one class as of the other."""
     quality = LabelQuality(*np.full((4, 2), 0.5))

@@ -35,20 +35,22 @@ def test_the_table_has_every_case():
     assert all(f"| {name} |" in text for name in CASES)
 
 
-@needs_cuda
-def test_a_whole_network_learns_in_bf16(halves):
-    from lecturekit.learning import finetune
-
-    images, masks = zip(*(halves(seed=k) for k in range(4)), strict=True)
-    options = {"side": 64, "crop": 64, "epochs": 2, "batch": 2, "device": "cuda", "weights": None}
-    here = finetune(list(images), list(masks), 2, precision="32-true", **options)
-    there = finetune(list(images), list(masks), 2, **options)
-    assert there.losses == pytest.approx(here.losses, abs=0.1)
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_card_one_line_says_so():
     assert gpu.run() == ABSENT
+
+
+def test_answers_are_compared_in_full_precision():
+    """TF32 is off while both work, and afterwards as it was."""
+    seen = []
+
+    def prepare(device, count, side):
+        return lambda: seen.append(torch.backends.cudnn.allow_tf32) or torch.zeros(1)
+
+    before = torch.backends.cudnn.allow_tf32
+    assert difference(gpu.Case(prepare, float, 0.0, 1), CPU, CPU, 8) == 0
+    assert seen == [False, False]
+    assert torch.backends.cudnn.allow_tf32 == before
 
 
 def test_time_is_that_of_the_work():

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from lecturekit.benchmarks.gpu import ABSENT
 from lecturekit.learning import networks, scale
 from lecturekit.learning.features import Pictures
 from lecturekit.learning.networks import Network
@@ -100,6 +101,15 @@ def test_pictures_and_labels_are_turned_and_cut_alike(halves):
     assert seen == {"turned", "as it was", "padded", "cut"}
     again = examples[7, 0, True]
     assert all(torch.equal(a, b) for a, b in zip(again, examples[7, 0, True], strict=True))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason=ABSENT)
+def test_a_whole_network_learns_in_bf16(halves):
+    images, masks = zip(*(halves(seed=k) for k in range(4)), strict=True)
+    options = {"side": 64, "crop": 64, "epochs": 2, "batch": 2, "device": "cuda"}
+    here = finetune(list(images), list(masks), 2, precision="32-true", **options)
+    there = finetune(list(images), list(masks), 2, **options)
+    assert there.losses == pytest.approx(here.losses, abs=0.1)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 5])
