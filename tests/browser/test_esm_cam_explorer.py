@@ -166,6 +166,17 @@ def test_canvas_is_sharp_on_a_dense_screen(esm_page):
     assert width == 2 * shown
 
 
+def test_hidden_canvas_keeps_its_picture(page, canvas):
+    settled(page)
+    size = "c => [c.width, c.height]"
+    before = canvas.evaluate(size)
+    page.locator("#root").evaluate("root => { root.style.display = 'none'; }")
+    page.evaluate("model.set('threshold', 0.55)")  # which paints anew
+    settled(page)
+    assert before[0] > 1
+    assert canvas.evaluate(size) == before
+
+
 def test_bar_names_the_values_of_its_ends(page):
     ends = page.locator(".lk-ticks")
     high = upsample(torch.from_numpy(MAPS[TOP]), (H, W)).numpy()

@@ -40,12 +40,17 @@ function strokeTwice(context, path, unit, [colour, width], [haloColour, haloWidt
   }
 }
 
-/** Paint photograph, evidence, outline, box and crosshair on one canvas, sharp on any screen. */
+/** Paint photograph, evidence, outline, box and crosshair on one canvas, sharp on any screen.
+ *
+ * A canvas that is hidden keeps what it has: it has no width now, and a picture of one pixel would be
+ * stretched over it when it is seen again.
+ */
 export function paint(canvas, { photo, heat, smooth, opacity, region, contour, pixel }) {
+  if (!canvas.clientWidth) return;
   const W = photo.width;
   const H = photo.height;
   const density = window.devicePixelRatio || 1;
-  const width = Math.max(1, Math.round(canvas.clientWidth * density));
+  const width = Math.round(canvas.clientWidth * density);
   const height = Math.max(1, Math.round((width * H) / W));
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const context = canvas.getContext("2d");
