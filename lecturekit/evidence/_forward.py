@@ -27,6 +27,11 @@ MAX_TAIL = 200
 
 #: The functions that average a feature map, as they are called from Python.
 POOLS = frozenset({F.adaptive_avg_pool2d, F.avg_pool2d, torch.mean, Tensor.mean})
+#: Names of the functions in which tokens attend to each other.
+_ATTENTION = frozenset({
+    "multi_head_attention_forward", "scaled_dot_product_attention", "_transformer_encoder_layer_fwd",
+    "_native_multi_head_attention",
+})  # fmt: skip
 _POOLS_OF_ANY_KIND = POOLS | {F.adaptive_max_pool2d, F.max_pool2d, torch.amax, Tensor.amax}
 
 #: What an exported network calls, under the names by which others call it.
@@ -158,6 +163,10 @@ class Tail(TorchFunctionMode):
         calls, late = (
             [Call(_ALIASES.get(c[0], c[0]), *c[1:]) for c in part] for part in (self.calls, self.late)
         )
+        # One attention may be a pool. With more, a transformer works on tokens, and what they were cut from,
+        # its patches, is no map of what it found.
+        if sum(getattr(call.function, "__name__", "") in _ATTENTION for call in calls) > 1:
+            return []
         if not late:
             return calls
         # Features of one position and no pooled ones: a window still slid to them, or over them.

@@ -109,7 +109,7 @@ def _draw_arrows(figure: Figure) -> None:
         figure.text((start + end) / 2, middle + 0.05, question, ha="center", va="bottom")
         figure.text((start + end) / 2, middle - 0.06, notebooks, ha="center", va="top", fontsize=9)
     first, last = _LEFT[0] + _WIDTH / 2, _LEFT[2] + _WIDTH / 2
-    _arrow(figure, (last, 0.1), (first, 0.1), "0.45", 1.5)
+    _arrow(figure, (last, 0.13), (first, 0.13), "0.45", 1.5)
     back = "the easy way back: a mask gives its box, and a box its class, by leaving something out"
     figure.text(0.5, 0.08, back, ha="center", va="top")
 

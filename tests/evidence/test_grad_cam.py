@@ -217,6 +217,60 @@ def test_a_transformer_without_feature_maps_is_refused():
         grad_cam(vit, pictures(), layer="blocks.0")
 
 
+class Tokens(nn.Module):
+    """Feature maps, then `attending` rounds of attention between their positions, and the mean of them."""
+
+    def __init__(self, attending: nn.Module):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 16, stride=16)
+        self.attending, self.answer = attending, nn.Linear(8, 7)
+
+    def forward(self, images):
+        return self.answer(self.attending(self.stem(images).flatten(2).transpose(1, 2)).mean(1))
+
+
+class Attention(nn.Module):
+    """Self-attention, once."""
+
+    def __init__(self):
+        super().__init__()
+        self.heads = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.heads(x, x, x)[0]
+
+
+def two_layers_of_a_transformer():
+    layers = [nn.TransformerEncoderLayer(8, 2, 16, batch_first=True) for _ in range(2)]
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize("quick", [False, True], ids=["one by one", "in one call"])
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: Tokens(two_layers_of_a_transformer()),
+        lambda: torchvision.models.VisionTransformer(64, 16, 2, 3, 12, 24, num_classes=7),
+    ],
+    ids=["torch", "torchvision"],
+)
+def test_patches_of_a_transformer_are_no_default(network, quick):
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(quick)
+    try:
+        with pytest.raises(ValueError, match="layer must be named"):
+            grad_cam(network().eval(), pictures())
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def test_a_pool_that_attends_once_is_followed():
+    network = Tokens(Attention()).eval()
+    found, named = grad_cam(network, pictures()), grad_cam(network, pictures(), layer="stem")
+    assert found.maps.shape == (2, 4, 4)
+    torch.testing.assert_close(found.maps, named.maps)
+
+
 # ---------------------------------------------------------------- classes
 
 
