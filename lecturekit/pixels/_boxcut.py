@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from ..kit.checks import number, whole
@@ -22,8 +24,9 @@ from .mixtures import Mixture, fit_mixture, log_density
 EdgeMaker = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 Edges = NDArray[Any] | EdgeMaker
 
-#: At most so many pixels of a box's surroundings are used; of more, every second, third ... one.
-SAMPLE = 4096
+#: Mixtures are fitted to about so many pixels of a box and at most so many of its surroundings; of more, to
+#: every second, third ... one.
+SAMPLE = 1024
 #: A box whose colours differ by less than this (in 100 Lab) is of one colour.
 ONE_COLOUR = 0.005
 #: How much more a pair costs that contrast and boundary map decide together.
@@ -34,8 +37,12 @@ SHARPNESS = 5.0
 #: CENTRE - FALL r², r the distance from the middle in half widths and half heights of the box. So 82 % in the
 #: middle, 43 % in the middle of a side, 11 % in a corner, and 56 % of all pixels of the box.
 CENTRE, FALL = 1.5, 1.8
+#: What contrasts cut off from the surroundings is likely to be object (`apart`): log odds of
+#: log((distance + 2 STEP) / REACH), the distance growing by up to 1 across a contrast and by STEP a pixel at
+#: least. They start the first object, and the cuts go by LIKELY of them.
+STEP, REACH, LIKELY = 0.01, 0.45, 0.5
 #: Width of the band in which the outline is cut again, to both sides, in pixels of the first cut.
-BAND = 1.5
+BAND = 1.0
 #: Pixels of context that a boundary map is given round a box.
 CONTEXT = 8
 
@@ -61,7 +68,7 @@ class Settings:
         ValueError: a value out of range, by name.
     """
 
-    strength: float = 7.0
+    strength: float = 6.0
     margin: float = 0.5
     components: int = 5
     rounds: int = 3
@@ -99,28 +106,36 @@ class Task(NamedTuple):
     colours: NDArray[np.float32]  #: (h, w, 3)
     edges: NDArray[np.float32] | None  #: (h, w)
     odds: NDArray[np.float32]  #: (h, w) log odds of an object by the place in the box
+    apart: NDArray[np.float32]  #: (h, w) and by how well it is cut off from the surroundings
     core: tuple[slice, slice]  #: the box in (h, w); all else is rim
     around: NDArray[np.float32]  #: (M, 3)
     counts: NDArray[np.float32]  #: (M,) how much each of them counts
 
 
-class Mixtures(NamedTuple):
-    """Colours of one box's object and background, on the CPU."""
+class Evidence(NamedTuple):
+    """What speaks for one box's object and for its background, on the CPU."""
 
-    ours: Mixture
+    ours: Mixture  #: of both starts
     theirs: Mixture
+    odds: NDArray[np.float32]  #: (h, w) of the box, log odds before any colour is looked at
+
+    def costs(self, colours: Tensor) -> NDArray[np.float32]:
+        """Log odds against the object by colours ``(1, N, 3)`` alone, the mean of both starts: ``(N,)``."""
+        return (log_density(self.theirs, colours) - log_density(self.ours, colours)).mean(0).numpy()
 
 
 class Separated(NamedTuple):
-    """Cuts of several boxes, and the colours that they were made with."""
+    """Cuts of B boxes, and what they were made with."""
 
     cut: Cut
-    ours: Mixture
+    ours: Mixture  #: of 2 B batch entries: the first start of every box, then the second
     theirs: Mixture
+    odds: Tensor  #: (B, h, w)
 
-    def colours_of(self, b: int) -> Mixtures:
-        """The mixtures of box b."""
-        return Mixtures(*(Mixture(*(part[b : b + 1].cpu() for part in m)) for m in (self.ours, self.theirs)))
+    def evidence(self, b: int, core: tuple[slice, slice]) -> Evidence:
+        """That of box b, which lies at `core`."""
+        mixtures = (Mixture(*(p[b :: len(self.odds)].cpu() for p in m)) for m in (self.ours, self.theirs))
+        return Evidence(*mixtures, self.odds[b].cpu().numpy()[core])
 
 
 # ------------------------------------------------------------------------------------------ one box, prepared
@@ -196,12 +211,18 @@ def task_of(scene: Scene, box: NDArray[np.int64], margin: float) -> Task | None:
     step = math.ceil(len(rows) / SAMPLE)
     around = scene.colours[rows[::step], columns[::step]]
     counts = np.full(len(around), step, np.float32)
-    x0, y0, x1, y1 = box
-    rim = slice(max(0, y0 - 1), y1 + 1), slice(max(0, x0 - 1), x1 + 1)
-    core = slice(y0 - rim[0].start, y1 - rim[0].start), slice(x0 - rim[1].start, x1 - rim[1].start)
+    rim, core = framed(box, scene.others.shape)
     edges = None if scene.edges is None else scene.edges[rim]
     odds = odds_by_place(box, rim, scene.others.shape)
-    return Task(scene.colours[rim], edges, odds, core, around, counts)
+    return Task(scene.colours[rim], edges, odds, apart(scene.colours[rim], core), core, around, counts)
+
+
+def framed(box: NDArray[np.int64], size: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Where a box with a rim of one pixel lies in a picture of this size, and where the box lies in that."""
+    x0, y0, x1, y1 = box.tolist()
+    rim = slice(max(0, y0 - 1), min(size[0], y1 + 1)), slice(max(0, x0 - 1), min(size[1], x1 + 1))
+    core = slice(y0 - rim[0].start, y1 - rim[0].start), slice(x0 - rim[1].start, x1 - rim[1].start)
+    return rim, core
 
 
 def odds_by_place(
@@ -212,6 +233,34 @@ def odds_by_place(
     middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
     u, v = (columns - middle[0]) / half[0], (rows - middle[1]) / half[1]  # -1 and 1 at the sides of the box
     return (CENTRE - FALL * (u**2 + v[:, None] ** 2)).astype(np.float32)
+
+
+def apart(colours: NDArray[np.float32], core: tuple[slice, slice]) -> NDArray[np.float32]:
+    """Log odds that a pixel is the box's object, by the contrasts on the easiest way to it from outside.
+
+    The way is the geodesic one (Criminisi, Sharp and Blake, ECCV 2008), a step of which is as long as it is
+    cheap to cut there: sky between the masts of a ship is near, however deep in the box it lies.
+
+    Args:
+        colours: ``(h, w, 3)``, the box and its rim.
+        core: the box in it. Without a rim nothing is known, and the log odds are 0.
+    """
+    size = colours.shape[:2]
+    rim = np.flatnonzero(~_only(core, size))
+    if not len(rim):
+        return np.zeros(size, np.float32)
+    index = np.arange(math.prod(size)).reshape(1, *size)
+    costs = contrast_costs(torch.from_numpy(colours)[None], torch.ones(1, *size, dtype=torch.bool), 1.0)
+    tails, heads, steps = [], [], []
+    for k, (here, there) in enumerate(pair_ends(size)):
+        length = math.hypot(*NEIGHBOURS[k])
+        tails.append(index[here].ravel())
+        heads.append(index[there].ravel())
+        steps.append(1 - costs[:, k][here].numpy().ravel() * length + STEP * length)
+    pairs = np.concatenate(steps), (np.concatenate(tails), np.concatenate(heads))
+    graph = csr_array(pairs, shape=(index.size, index.size))
+    distance = dijkstra(graph, directed=False, indices=rim, min_only=True)
+    return np.log((distance + 2 * STEP) / REACH).reshape(size).astype(np.float32)
 
 
 def batches(sizes: dict, device: torch.device) -> Iterator[list]:
@@ -239,6 +288,7 @@ def separate(tasks: list[Task], settings: Settings, device: torch.device) -> Sep
     exists = _padded([np.ones(t.colours.shape[:2], bool) for t in tasks], frame, device)
     inside = _padded([_only(t.core, t.colours.shape[:2]) for t in tasks], frame, device)
     odds = _padded([t.odds for t in tasks], frame, device)  # (B, h, w)
+    apart = _padded([t.apart for t in tasks], frame, device)
     longest = (max(len(t.around) for t in tasks),)
     around = _padded([t.around for t in tasks], longest, device)  # (B, M, 3)
     counts = _padded([t.counts for t in tasks], longest, device)  # (B, M)
@@ -246,31 +296,61 @@ def separate(tasks: list[Task], settings: Settings, device: torch.device) -> Sep
     edges = _padded(maps, frame, device) if maps else None
     pairwise = pair_costs(image, edges, exists, settings.strength)
     pixels = image.flatten(1, 2)
-    everything = torch.cat([pixels, around], 1)
+    picked, weights = _sampled(tasks, frame[1], device)
+    sample = pixels.gather(1, picked[..., None].expand(-1, -1, 3))
     # More than all pairs of a pixel cost together: no cut can gain by calling a pixel of the rim object.
     forbidden = pairwise.sum(1).amax((1, 2), keepdim=True) * 2 + 1
-    # At first the object is the box, its middle more than its corners; what is left of it is background.
-    belongs = inside * (1 + odds.sigmoid()) / 2
+    prior = odds + LIKELY * apart
+    # Two starts, one after the other in the batch: the object is the whole box, as in the paper, or what
+    # place and contrasts make likely. Each finds its own colours, and the last cut goes by the mean of both.
+    belongs = (inside * torch.stack([torch.ones_like(odds), (odds + apart).sigmoid()])).flatten(0, 1)
+    within, pixels, sample, picked, weights, around, counts, pairs = (
+        torch.cat([part, part])
+        for part in (inside.float(), pixels, sample, picked, weights, around, counts, pairwise)
+    )
+    everything = torch.cat([sample, around], 1)
     ours = theirs = cut = None
     for turn in range(settings.rounds):
         steps = 8 if turn == 0 else 2  # of EM: later rounds start from good mixtures
-        ours = fit_mixture(pixels, belongs.flatten(1), settings.components, steps, ours)
-        rest = torch.cat([(inside * (1 - belongs)).flatten(1), counts], 1)
-        theirs = fit_mixture(everything, rest, settings.components, steps, theirs)
-        colour = (log_density(theirs, pixels) - log_density(ours, pixels)).view(odds.shape)
-        unary = torch.where(inside, colour - odds, forbidden)
-        # Masks on the way only choose the next colours, and need not be exact to the last pixel.
-        tolerance = 1e-3 if turn == settings.rounds - 1 else 1e-2
-        if settings.exact:
-            cut = exact_min_cut(unary, pairwise)
-        else:
-            cut = min_cut(unary, pairwise, tolerance=tolerance, start=cut)
-        belongs = cut.mask.float()
-    return Separated(cast(Cut, cut), cast(Mixture, ours), cast(Mixture, theirs))
+        mine, rest = (part.flatten(1).gather(1, picked) * weights for part in (belongs, within - belongs))
+        ours = fit_mixture(sample, mine, settings.components, steps, ours)
+        theirs = fit_mixture(everything, torch.cat([rest, counts], 1), settings.components, steps, theirs)
+        colour = (log_density(theirs, pixels) - log_density(ours, pixels)).view(2, *odds.shape)
+        unary = torch.where(inside, colour - prior, forbidden)
+        if turn < settings.rounds - 1:
+            # These masks only choose the next colours, and need not be exact to the last pixel.
+            cut = _cut(unary.flatten(0, 1), pairs, settings.exact, 3e-2, cut)
+            belongs = cut.mask.float()
+    cut = _cut(unary.mean(0), pairwise, settings.exact, 1e-3, cut and _between(cut))
+    return Separated(cut, cast(Mixture, ours), cast(Mixture, theirs), prior)
+
+
+def _sampled(tasks: list[Task], width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Pixels that mixtures are fitted to, ``(B, S)`` in flat frames of a width, and how much each counts."""
+    places, counts = [], []
+    for task in tasks:
+        step = max(1, task.odds.size // SAMPLE)
+        rows, columns = np.divmod(np.arange(0, task.odds.size, step), task.odds.shape[1])
+        places.append(rows * width + columns)
+        counts.append(np.full(len(rows), step, np.float32))
+    longest = (max(map(len, places)),)
+    return _padded(places, longest, device), _padded(counts, longest, device)
+
+
+def _cut(unary: Tensor, pairwise: Tensor, exact: bool, tolerance: float, start: Cut | None) -> Cut:
+    if exact:
+        return exact_min_cut(unary, pairwise)
+    return min_cut(unary, pairwise, tolerance=tolerance, start=start)
+
+
+def _between(cut: Cut) -> Cut:
+    """A start half way between the two cuts of each box."""
+    soft, *flow = (part.unflatten(0, (2, -1)).mean(0) for part in (cut.soft, *(cut.flow or [])))
+    return cut._replace(soft=soft, flow=flow)
 
 
 def sharpened(
-    mask: NDArray[np.bool_], coarse: float, scene: Scene, mixtures: Mixtures, strength: float
+    mask: NDArray[np.bool_], coarse: float, scene: Scene, evidence: Evidence, strength: float
 ) -> NDArray[np.bool_]:
     """A box's mask brought to the size of a finer scene, and cut again in a band along its outline.
 
@@ -278,7 +358,7 @@ def sharpened(
         mask: bool ``(h, w)``, the box alone, from the first cut.
         coarse: scale of the first cut, in pixels a pixel of the image.
         scene: of the same box, finer.
-        mixtures: colours of the first cut.
+        evidence: of the first cut.
         strength: of the first cut.
 
     Returns:
@@ -300,8 +380,9 @@ def sharpened(
         # Areas grow with the square of the scale and outlines with the scale, so pairs must cost more.
         pairwise = pair_costs(image, edges, torch.ones(1, *size, dtype=torch.bool), strength * ratio)
         pixels = image.flatten(1, 2)[:, torch.from_numpy(np.flatnonzero(band))]
-        unary = -odds_by_place(scene.box, (slice(None), slice(None)), size)
-        unary[band] += (log_density(mixtures.theirs, pixels) - log_density(mixtures.ours, pixels))[0].numpy()
+        unary = np.zeros(size, np.float32)
+        unary[y0:y1, x0:x1] = -cv2.resize(evidence.odds, (x1 - x0, y1 - y0))
+        unary[band] += evidence.costs(pixels)
         full = band_cut(unary, pairwise[0].numpy(), full, band)
     return full[y0:y1, x0:x1]
 

@@ -65,7 +65,7 @@ def min_cut(
         unary: as in `energy`, finite, float32 or float64, on any device.
         pairwise: as in `energy`, finite.
         steps: at most so many steps of the method.
-        tolerance: stop when energy and bound differ by at most this much a pixel, in every picture.
+        tolerance: a picture is done when energy and bound differ by at most this much a pixel.
         start: an earlier result to go on from, for the same or similar costs.
 
     Returns:
@@ -91,7 +91,10 @@ def min_cut(
     step = BALANCE / _capacity_sum(unary, capacity, ends).clamp(min=1e-6)
     ahead = u
     best = Cut(u > 0.5, energy(u > 0.5, unary, pairwise), torch.full_like(u[:, 0, 0], -torch.inf), u)
-    for done in range(1, steps + 1):
+    flows = [f.clone() for f in flow]
+    done = Cut(best.mask.clone(), best.energy.clone(), best.bound.clone(), u.clone(), flows)
+    active = torch.arange(len(unary), device=unary.device)  # the pictures that are still worked on
+    for count in range(1, steps + 1):
         reduced = unary.clone()  # the unary cost plus what flows in
         for f, c, (here, there) in zip(flow, capacity, ends, strict=True):
             f.addcmul_(c, ahead[there] - ahead[here], value=1 / (2 * BALANCE))
@@ -100,11 +103,22 @@ def min_cut(
             reduced[here] -= f
         before, u = u, torch.addcmul(u, step, reduced, value=-1).clamp_(0, 1)
         ahead = torch.lerp(before, u, 2.0)
-        if done % CHECK == 0 or done == steps:
+        if count % CHECK == 0 or count == steps:
             best = _better(best, unary, pairwise, u, reduced)
-            if (best.energy - best.bound <= tolerance * unary[0].numel()).all():
+            going = (best.energy - best.bound > tolerance * unary[0].numel()) & (count < steps)
+            if going.all():
+                continue
+            ended = active[~going]
+            for kept, part in zip((*done[:4], *flows), (*best[:4], *flow), strict=True):
+                kept[ended] = part[~going]
+            if not going.any():
                 break
-    return best._replace(soft=u, flow=flow)
+            active, unary, pairwise, step, u, ahead = (
+                part[going] for part in (active, unary, pairwise, step, u, ahead)
+            )
+            best = Cut(best.mask[going], best.energy[going], best.bound[going], best.soft[going])
+            flow, capacity = ([part[going] for part in parts] for parts in (flow, capacity))
+    return done
 
 
 #: How the steps are shared: larger ones for u and smaller ones for the flows. Any positive number converges.

@@ -21,7 +21,7 @@ from ..kit.checks import whole
 from ..kit.images import checked_image
 from ..labels.boxes import checked_boxes, clip_boxes, paint_masks, window
 from ..labels.label_map import IGNORE
-from ._boxcut import odds_by_place
+from ._boxcut import apart, framed, odds_by_place, scene_of
 from .edges import gradients
 
 #: Windows of the boundary maps in pixels, finest first; each pair gives one hierarchy.
@@ -33,11 +33,15 @@ PURITY, MIN_SHARE = 0.6, 0.01
 #: A proposal's score: overlap of its bounding box with the box + EXPECTED * the expected overlap of its
 #: pixels with the object + STRENGTH * mean boundary strength along its outline - SLENDER * (length of the
 #: outline / square root of the area). A region that fills the box has a bounding box of overlap 1, whatever
-#: it is: the expected overlap, by colour and place, tells it from an object.
-EXPECTED, STRENGTH, SLENDER = 1.0, 1.0, 0.04
+#: it is: the expected overlap (`object_probability`) tells it from an object.
+EXPECTED, STRENGTH, SLENDER = 3.0, 1.0, 0.04
 
 #: Colours are counted in so many bins a channel, around a box as far as RING of its width and height.
 BINS, RING = 8, 0.5
+
+#: What contrasts on the way from outside add to the log odds of an object, ``CUT_OFF apart - LESS``, measured
+#: at a longer side of SMALL pixels.
+CUT_OFF, LESS, SMALL = 2.0, 1.0, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,7 @@ class Hierarchy:
         strengths: ``float (E,)``, the mean boundary strength along it, 0..1.
         extents: ``int (n, 4)``, bounding boxes of the finest regions, half open.
         colours: ``int16 (H, W)``, which of the `BINS` cubed colour bins a pixel lies in.
+        image: uint8 ``(H, W, 3)``, the picture.
     """
 
     regions: np.ndarray
@@ -69,6 +74,7 @@ class Hierarchy:
     strengths: np.ndarray
     extents: np.ndarray
     colours: np.ndarray
+    image: np.ndarray
 
     def segments(self, altitude: float) -> np.ndarray:
         """The picture cut along boundaries stronger than `altitude`: ``int32 (H, W)``, numbered from 0."""
@@ -154,6 +160,7 @@ def proposals(
         strengths=mean,
         extents=_extents(regions, graph.num_vertices()),
         colours=np.dot(image.astype(np.int16) * BINS // 256, [BINS**2, BINS, 1]).astype(np.int16),
+        image=image,
     )
 
 
@@ -163,9 +170,9 @@ def best_proposal(
     """The region, or combination of up to four neighbouring ones, that fits a box best, and the runners-up.
 
     Greedy, as in MCG: the best `width` groups of k regions are each joined with every region that touches
-    them. The score is the IoU of bounding box and box, plus the IoU that is expected with the object by
-    colour and place (`object_probability`), plus the mean boundary strength along the outline, less a little
-    for long outlines (`EXPECTED`, `STRENGTH`, `SLENDER`).
+    them. The score is the IoU of bounding box and box, plus three times the IoU that is expected with the
+    object (`object_probability`), plus the mean boundary strength along the outline, less a little for long
+    outlines (`EXPECTED`, `STRENGTH`, `SLENDER`).
 
     Args:
         hierarchy: of the picture, from `proposals`.
@@ -353,10 +360,10 @@ def _pool(hierarchy: Hierarchy, box: np.ndarray) -> _Pool:
 
 
 def object_probability(hierarchy: Hierarchy, box: np.ndarray) -> np.ndarray:
-    """How probably each pixel of a box is its object's, by colour and place: ``(h, w)`` of the box.
+    """How probably each pixel of a box is its object's, by colour, place and contrast: ``(h, w)`` of the box.
 
     Bayes: the odds by place (`pixels._boxcut`), times how much commoner the colour is inside the box than in
-    the ring around it.
+    the ring around it, times odds that grow with the contrasts that cut the pixel off from outside (`apart`).
     """
     height, width = hierarchy.colours.shape
     band = np.ceil((box[2:] - box[:2]) * RING).astype(int)
@@ -367,6 +374,10 @@ def object_probability(hierarchy: Hierarchy, box: np.ndarray) -> np.ndarray:
     odds = odds_by_place(box, window(box), hierarchy.colours.shape)
     if around.any():
         odds = odds + np.log((inside + 1) / inside.sum() * around.sum() / (around + 1))[cells]
+    scene = scene_of(hierarchy.image, box[None], 0, None, SMALL, 0)
+    rim, core = framed(scene.box, scene.others.shape)
+    cut_off = apart(scene.colours[rim], core)[core]
+    odds = odds + CUT_OFF * cv2.resize(cut_off, cells.shape[::-1]) - LESS
     return 1 / (1 + np.exp(-odds))
 
 

@@ -16,7 +16,19 @@ from lecturekit.datasets.voc import VOC as Folder
 from lecturekit.datasets.voc import shrunk
 from lecturekit.labels.boxes import fill_boxes
 from lecturekit.metrics import iou, label_quality
-from lecturekit.pixels._boxcut import contrast_costs, edge_costs
+from lecturekit.pixels._boxcut import (
+    REACH,
+    STEP,
+    Settings,
+    _sampled,
+    apart,
+    contrast_costs,
+    edge_costs,
+    framed,
+    scene_of,
+    separate,
+    task_of,
+)
 from lecturekit.pixels.edges import boundary_map
 from lecturekit.pixels.grabcut import (
     grabcut,
@@ -345,6 +357,96 @@ def test_where_no_run_says_anything_the_box_is_ignored():
     image = np.full((40, 40, 3), 90, np.uint8)
     labels = grabcut_plus_inner(image, [(10, 10, 30, 30)], [1], runs=3)
     np.testing.assert_array_equal(labels, fill_boxes([(10, 10, 30, 30)], [255 - 1], (40, 40)) // 254 * 255)
+
+
+def shortest_ways(colours, inside):
+    """The distances of `apart` by repeated relaxation of all pairs, in plain loops."""
+    height, width = inside.shape
+    pairs = [
+        ((y, x), (y + dy, x + dx))
+        for y in range(height)
+        for x in range(width)
+        for dy, dx in NEIGHBOURS
+        if y + dy < height and 0 <= x + dx < width
+    ]
+    squares = [((colours[b] - colours[a]) ** 2).sum() for a, b in pairs]
+    scale = 2 * np.mean(squares)
+    distance = np.where(inside, np.inf, 0)
+    for _ in range(inside.size):
+        for (a, b), square in zip(pairs, squares, strict=True):
+            length = np.hypot(b[0] - a[0], b[1] - a[1])
+            step = 1 - np.exp(-square / scale) + STEP * length
+            distance[a] = min(distance[a], distance[b] + step)
+            distance[b] = min(distance[b], distance[a] + step)
+    return distance
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=10, deadline=None)
+def test_contrasts_on_the_way_are_the_shortest_of_all_ways(seed):
+    rng = np.random.default_rng(seed)
+    colours = rng.choice([0.1, 0.2, 0.6], (6, 7, 3)).astype(np.float32)
+    inside = np.zeros((6, 7), bool)
+    inside[1:5, 2:7] = True  # no rim at the right: the picture ends there
+    expected = np.log((shortest_ways(colours, inside) + 2 * STEP) / REACH)
+    np.testing.assert_allclose(apart(colours, (slice(1, 5), slice(2, 7))), expected, atol=1e-4)
+
+
+def test_a_box_without_a_rim_says_nothing_of_contrasts():
+    colours = np.random.default_rng(0).random((5, 6, 3)).astype(np.float32)
+    assert (apart(colours, (slice(0, 5), slice(0, 6))) == 0).all()
+
+
+def test_a_bay_of_the_ground_is_not_the_object():
+    """A thick U: the ground between its arms lies in the middle of the box and leads outside."""
+    rng = np.random.default_rng(0)
+    thing = np.zeros((70, 90), bool)
+    thing[10:60, 20:70] = True
+    thing[10:45, 36:54] = False
+    colours = np.where(thing[..., None], (170, 70, 60), (90, 120, 150)) + rng.normal(0, 3, (70, 90, 3))
+    image = colours.clip(0, 255).astype(np.uint8)
+    box = np.array([20, 10, 70, 60])
+    scene = scene_of(image, box[None], 0, None, 64, 0.5)
+    task = task_of(scene, scene.box, 0.5)
+    log_odds = task.apart[task.core]
+    inside = thing[10:60, 20:70]
+    assert np.median(log_odds[inside]) > np.median(log_odds[~inside]) + 0.5
+    assert iou(grabcut(image, box), thing) > 0.97
+
+
+def test_both_starts_have_a_say_and_what_is_sampled_does_not_depend_on_the_batch():
+    image, _, box = disc_picture()
+    scene = scene_of(image, np.array([box]), 0, None, 64, 0.5)
+    task = task_of(scene, scene.box, 0.5)
+    found = separate([task], Settings(), torch.device("cpu"))
+    evidence = found.evidence(0, task.core)
+    assert len(evidence.ours.weights) == len(evidence.theirs.weights) == 2
+    colours = torch.from_numpy(scene.colours.reshape(1, -1, 3))
+    alone = [
+        type(evidence)(*(type(m)(*(part[k : k + 1] for part in m)) for m in evidence[:2]), evidence.odds)
+        for k in (0, 1)
+    ]
+    mean = (alone[0].costs(colours) + alone[1].costs(colours)) / 2
+    np.testing.assert_allclose(evidence.costs(colours), mean, rtol=1e-4, atol=1e-4)
+    height, width = task.odds.shape
+    narrow, counts = _sampled([task], width, torch.device("cpu"))
+    wide, same = _sampled([task], width + 9, torch.device("cpu"))
+    assert counts.tolist() == same.tolist()
+    assert abs(counts.sum() - height * width) < counts.max()
+    assert [divmod(p, width) for p in narrow[0].tolist()] == [divmod(p, width + 9) for p in wide[0].tolist()]
+
+
+@pytest.mark.parametrize("box", [(0, 0, 9, 7), (2, 3, 6, 5), (0, 1, 9, 7)])
+def test_a_frame_is_the_box_and_a_pixel_round_it(box):
+    rim, core = framed(np.array(box), (7, 9))
+    whole = np.zeros((7, 9), int)
+    whole[rim] += 1
+    whole[rim][core] += 1
+    x0, y0, x1, y1 = box
+    expected = np.zeros((7, 9), int)
+    expected[max(0, y0 - 1) : y1 + 1, max(0, x0 - 1) : x1 + 1] = 1
+    expected[y0:y1, x0:x1] = 2
+    np.testing.assert_array_equal(whole, expected)
 
 
 def test_contrast_costs_are_their_formula():

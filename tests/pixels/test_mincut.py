@@ -76,6 +76,21 @@ def test_relaxed_agrees_with_exact_on_a_batch():
     assert (exact.bound <= relaxed.energy + 1e-6).all()
 
 
+def test_pictures_of_a_batch_stop_one_by_one_and_are_as_they_are_alone():
+    """An easy picture beside hard ones: each ends where it would end by itself, and can be gone on from."""
+    unary, pairwise = problem(0, (12, 14), batch=3, strength=4.0)
+    pairwise[1] *= 0.01
+    together = min_cut(unary, pairwise, tolerance=1e-4)
+    for k in range(3):
+        alone = min_cut(unary[k : k + 1], pairwise[k : k + 1], tolerance=1e-4)
+        assert (together.mask[k] == alone.mask[0]).all()
+        for part, single in zip((*together[1:4], *together.flow), (*alone[1:4], *alone.flow), strict=True):
+            torch.testing.assert_close(part[k], single[0])
+    assert (together.energy - together.bound <= 1e-4 * unary[0].numel()).all()
+    again = min_cut(unary, pairwise, steps=25, tolerance=1e-4, start=together)
+    assert (again.energy - again.bound <= 1e-4 * unary[0].numel()).all()
+
+
 def test_bound_holds_long_before_convergence():
     unary, pairwise = problem(4, (16, 16), batch=4, strength=6.0)
     least = exact_min_cut(unary, pairwise).energy

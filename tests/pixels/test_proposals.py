@@ -258,3 +258,25 @@ def test_a_region_that_fills_the_box_is_not_the_object_in_it():
     inside = disc[window(box)]
     assert likely[inside].mean() > 0.9
     assert likely[~inside].mean() < 0.2
+
+
+def test_a_bay_of_the_ground_is_hardly_the_object():
+    """A thick U: the bay lies in the middle of the box, and no contrast parts it from outside."""
+    rng = np.random.default_rng(0)
+    thing = np.zeros((70, 90), bool)
+    thing[10:60, 20:70] = True
+    thing[10:45, 36:54] = False
+    image = np.where(thing[..., None], (170, 70, 60), (90, 120, 150)) + rng.normal(0, 3, (70, 90, 3))
+    hierarchy = proposals(image.clip(0, 255).astype(np.uint8))
+    likely = object_probability(hierarchy, np.array([20, 10, 70, 60]))
+    inside = thing[10:60, 20:70]
+    assert likely[inside].mean() > 0.9
+    assert likely[~inside].mean() < 0.2
+    assert iou(best_proposal(hierarchy, (20, 10, 70, 60)).mask, thing) > 0.95
+
+
+def test_a_box_of_the_whole_picture_has_a_proposal(hierarchy):
+    height, width = hierarchy.regions.shape
+    likely = object_probability(hierarchy, np.array([0, 0, width, height]))
+    assert np.isfinite(likely).all()
+    assert best_proposal(hierarchy, (0, 0, width, height)).mask.any()
