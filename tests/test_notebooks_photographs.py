@@ -26,6 +26,10 @@ CELLS = {
 }
 
 
+#: Fewer pictures than a reader has.
+FEWER = {"photo-08d": ("120, 60", "24, 12")}
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_cells_on_photographs(name, tmp_path, monkeypatch, capsys):
     if not VOC.is_dir():
@@ -39,7 +43,9 @@ def test_cells_on_photographs(name, tmp_path, monkeypatch, capsys):
     names = {"__name__": "__main__"}
     with matplotlib.rc_context():
         for cell in (next(iter(code)), *wanted):
-            exec(compile(code[cell], cell, "exec"), names)
+            usual, fewer = FEWER.get(cell, ("", ""))
+            assert usual in code[cell]
+            exec(compile(code[cell].replace(usual, fewer), cell, "exec"), names)
     assert re.search(pattern, printed := capsys.readouterr().out), printed
 
 
