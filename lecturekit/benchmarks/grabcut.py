@@ -31,6 +31,7 @@ MaskMaker = Callable[[Picture], Sequence[NDArray[np.bool_]]]
 OPENCV = "GrabCut, OpenCV"
 RULE = "GrabCut, OpenCV, the box where it finds under 10 %"
 ESTIMATED = "GrabCut+, looseness estimated"
+JUDGED = "GrabCut+, looseness judged picture by picture"
 #: How far each side of a box is moved out, in widths and heights of the box.
 MARGINS = (0.0, 0.05, 0.1, 0.2)
 #: From so many pictures at most is estimated how loose the boxes are.
@@ -101,6 +102,7 @@ def mask_makers() -> dict[str, MaskMaker]:
         OPENCV: opencv,
         "GrabCut": lambda p: list(grabcut_boxes(p.image, p.boxes).masks),
         "GrabCut+": lambda p: list(grabcut_boxes(p.image, p.boxes, boundary_map).masks),
+        JUDGED: lambda p: list(grabcut_boxes(p.image, p.boxes, boundary_map, loose=None).masks),
         "MCG": best,
     }
     try:

@@ -12,7 +12,8 @@ one by place and contrasts, and the last cut goes by the colours of both. And th
 size; then the outline alone is cut once more at a larger one. `opencv_grabcut` is the paper's method.
 
 All this takes boxes to be tight. If they were drawn with room, say how much by ``loose``; `looseness`
-estimates it from the boxes of a data set.
+estimates it from the boxes of a data set. With ``loose=None`` it is judged picture by picture, which is less
+sure (`pixels._room`).
 """
 
 from __future__ import annotations
@@ -41,11 +42,7 @@ from ..labels.boxes import (
 from ..labels.label_map import BACKGROUND, IGNORE
 from . import _boxcut
 from ._boxcut import Edges, Settings
-
-#: Mean gap between the sides of a box and the mask in it, by how loose the boxes are (`looseness`), measured
-#: on 487 boxes of photographs. Masks do not touch all sides of tight boxes, either.
-LOOSE = (0.0, 0.05, 0.1, 0.2)
-GAPS = (0.066, 0.084, 0.097, 0.111)
+from ._room import GAPS, LOOSE, gaps_of, room_by
 
 
 class GrabCuts(NamedTuple):
@@ -55,6 +52,7 @@ class GrabCuts(NamedTuple):
     energy: NDArray[np.float32]  #: (N,) of the last cut of all pixels; NaN where there was none
     bound: NDArray[np.float32]  #: (N,) no mask has less energy for the same colours
     fell_back: NDArray[np.bool_]  #: (N,) True: no usable cut, the mask is the whole box
+    loose: float  #: how loosely the boxes were taken to be drawn
 
 
 def grabcut(
@@ -180,31 +178,16 @@ def grabcut_images(
         raise ValueError(
             f"boxes and edges must be one an image, got {len(boxes)} boxes, {len(images)} images"
         )
-    clipped = [tighten(b, settings.loose, image.shape[:2]) for b, image in zip(boxes, images, strict=True)]
     maps = [_map(edges[i] if edges else None, image.shape[:2]) for i, image in enumerate(images)]
-    cuts = [_nothing(len(b), image.shape[:2]) for b, image in zip(clipped, images, strict=True)]
-    sizes = {(i, k): size for i, b in enumerate(clipped) for k, size in _sizes(b, settings.side).items()}
-    # Boxes are prepared a batch at a time: memory is that of a batch, however many boxes there are.
-    for batch in _boxcut.batches(sizes, device):
-        scenes = {(i, k): _scene(images[i], clipped[i], k, maps[i], settings) for i, k in batch}
-        tasks = {key: _boxcut.task_of(scene, scene.box, settings.margin) for key, scene in scenes.items()}
-        usable = {key: task for key, task in tasks.items() if task is not None}
-        if usable:
-            separated = _boxcut.separate(list(usable.values()), settings, device)
-            for b, (i, k) in enumerate(usable):
-                cuts[i].energy[k] = separated.cut.energy[b]
-                cuts[i].bound[k] = separated.cut.bound[b]
-                where = usable[i, k].core
-                core = separated.cut.mask[b].cpu().numpy()[where]
-                if core.mean() >= settings.min_fill:
-                    evidence = separated.evidence(b, where)
-                    mask = _fine(core, scenes[i, k], images[i], clipped[i], k, maps[i], evidence, settings)
-                    cuts[i].masks[k][window(clipped[i][k])] = mask
-    for i, k in sizes:
-        part = cuts[i].masks[k][window(clipped[i][k])]
-        if part.mean() < max(settings.min_fill, 1e-9):
-            part[:] = True
-            cuts[i].fell_back[k] = True
+    given = settings.loose or 0.0
+    cuts = _cut_images(images, boxes, maps, given, settings, device)
+    if settings.loose is None:
+        rooms = [_room(cut, b, image.shape[:2]) for cut, b, image in zip(cuts, boxes, images, strict=True)]
+        for room in LOOSE[1:]:
+            some = [i for i, found in enumerate(rooms) if found == room]
+            parts = [images[i] for i in some], [boxes[i] for i in some], [maps[i] for i in some]
+            for i, cut in zip(some, _cut_images(*parts, room, settings, device), strict=True):
+                cuts[i] = cut
     _tell(cuts)
     return cuts
 
@@ -251,7 +234,12 @@ def grabcut_votes(
     jitter = number("jitter", jitter, 0)
     low, high = (number("margins", margin, 0) for margin in margins)
     device = pick_device(device)
-    clipped, ridges = tighten(boxes, settings.loose, size), _map(edges, size)
+    ridges, loose = _map(edges, size), settings.loose
+    if loose is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # votes have no whole boxes to tell of
+            loose = grabcut_boxes(image, boxes, edges, device=device, **options).loose
+    clipped = tighten(boxes, loose, size)
     rng = np.random.default_rng(seed)
     votes = np.zeros((len(clipped), *size), np.float32)
     for k in _sizes(clipped, settings.side):
@@ -343,10 +331,9 @@ def looseness(images: Sequence[NDArray[np.uint8]], boxes: Sequence[ArrayLike], *
         clipped = clip_boxes(given, image.shape[:2])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # boxes that were taken whole are left out
-            cuts = grabcut_boxes(image, clipped, fine_side=0, **options)
-        inner = inside_picture(clipped, image.shape[:2])
-        found = np.flatnonzero(~cuts.fell_back & cuts.masks.any((1, 2)))
-        gaps += [_gaps(cuts.masks[k][window(clipped[k])])[inner[k]] for k in found]
+            coarse: dict[str, Any] = {**options, "fine_side": 0, "loose": 0.0}
+            cuts = grabcut_boxes(image, clipped, **coarse)
+        gaps += _gaps(cuts, clipped, image.shape[:2])
     gap = np.concatenate(gaps) if gaps else np.zeros(0)
     return float(np.interp(gap.mean(), GAPS, LOOSE)) if gap.size else 0.0
 
@@ -387,9 +374,58 @@ def opencv_grabcut(
     return (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
 
 
-def _nothing(boxes: int, size: tuple[int, int]) -> GrabCuts:
+def _cut_images(
+    images: Sequence[NDArray[np.uint8]],
+    boxes: Sequence[ArrayLike],
+    maps: Sequence[Edges | None],
+    loose: float,
+    settings: Settings,
+    device: torch.device,
+) -> list[GrabCuts]:
+    """GrabCut in boxes that are as loose as that."""
+    clipped = [tighten(b, loose, image.shape[:2]) for b, image in zip(boxes, images, strict=True)]
+    cuts = [_nothing(len(b), image.shape[:2], loose) for b, image in zip(clipped, images, strict=True)]
+    sizes = {(i, k): size for i, b in enumerate(clipped) for k, size in _sizes(b, settings.side).items()}
+    # Boxes are prepared a batch at a time: memory is that of a batch, however many boxes there are.
+    for batch in _boxcut.batches(sizes, device):
+        scenes = {(i, k): _scene(images[i], clipped[i], k, maps[i], settings) for i, k in batch}
+        tasks = {key: _boxcut.task_of(scene, scene.box, settings.margin) for key, scene in scenes.items()}
+        usable = {key: task for key, task in tasks.items() if task is not None}
+        if usable:
+            separated = _boxcut.separate(list(usable.values()), settings, device)
+            for b, (i, k) in enumerate(usable):
+                cuts[i].energy[k] = separated.cut.energy[b]
+                cuts[i].bound[k] = separated.cut.bound[b]
+                where = usable[i, k].core
+                core = separated.cut.mask[b].cpu().numpy()[where]
+                if core.mean() >= settings.min_fill:
+                    evidence = separated.evidence(b, where)
+                    mask = _fine(core, scenes[i, k], images[i], clipped[i], k, maps[i], evidence, settings)
+                    cuts[i].masks[k][window(clipped[i][k])] = mask
+    for i, k in sizes:
+        part = cuts[i].masks[k][window(clipped[i][k])]
+        if part.mean() < max(settings.min_fill, 1e-9):
+            part[:] = True
+            cuts[i].fell_back[k] = True
+    return cuts
+
+
+def _room(cuts: GrabCuts, boxes: ArrayLike, size: tuple[int, int]) -> float:
+    """How loosely a picture's boxes seem to be drawn, by the masks in them."""
+    gaps = _gaps(cuts, clip_boxes(boxes, size), size)
+    return room_by(np.concatenate(gaps)) if gaps else 0.0
+
+
+def _gaps(cuts: GrabCuts, clipped: NDArray[np.int64], size: tuple[int, int]) -> list[NDArray[np.float64]]:
+    """Gaps of the masks that are no whole boxes, without those to sides on the picture's border."""
+    inner = inside_picture(clipped, size)
+    found = np.flatnonzero(~cuts.fell_back & cuts.masks.any((1, 2)))
+    return [gaps_of(cuts.masks[k][window(clipped[k])])[inner[k]] for k in found]
+
+
+def _nothing(boxes: int, size: tuple[int, int], loose: float) -> GrabCuts:
     energy, bound = np.full((2, boxes), np.nan, np.float32)
-    return GrabCuts(np.zeros((boxes, *size), bool), energy, bound, np.zeros(boxes, bool))
+    return GrabCuts(np.zeros((boxes, *size), bool), energy, bound, np.zeros(boxes, bool), loose)
 
 
 def _map(edges: Edges | None, size: tuple[int, int]) -> Edges | None:
@@ -427,18 +463,6 @@ def _fine(
         finer = _boxcut.scene_of(image, boxes, k, edges, settings.fine_side, 0)
         core = _boxcut.sharpened(core, scene.scale, finer, evidence, settings.strength)
     return cv2.resize(core.astype(np.float32), (width, height)) >= 0.5
-
-
-def _gaps(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Distance of a mask from the left, upper, right and lower side of its box, in shares of the box.
-
-    A hundredth of the mask may lie beyond.
-    """
-    gaps = []
-    for profile in (mask.sum(0), mask.sum(1)):
-        first, last = np.searchsorted(profile.cumsum() / profile.sum(), (0.01, 0.99))
-        gaps.append(np.array([first, len(profile) - 1 - last]) / len(profile))
-    return np.stack(gaps, 1).ravel()
 
 
 def _jittered(
