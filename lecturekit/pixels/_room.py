@@ -58,6 +58,8 @@ def room_by(gaps: NDArray[np.float64]) -> float:
     Args:
         gaps: ``(N,)`` of all sides that tell something. Without any, boxes are taken for tight.
     """
+    if not gaps.size:
+        return LOOSE[0]
     evidence = np.log(np.array(SHARES) / 1000)[:, np.searchsorted(BOUNDS, gaps, side="right")].sum(1)
     odds = np.log(PRIOR) + TRUST * evidence
     probability = np.exp(odds - odds.max())
