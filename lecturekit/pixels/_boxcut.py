@@ -39,8 +39,8 @@ SHARPNESS = 5.0
 CENTRE, FALL = 1.5, 1.8
 #: What contrasts cut off from the surroundings is likely to be object (`apart`): log odds of
 #: log((distance + 2 STEP) / REACH), the distance growing by up to 1 across a contrast and by STEP a pixel at
-#: least. They start the first object, and the cuts go by LIKELY of them.
-STEP, REACH, LIKELY = 0.01, 0.45, 0.5
+#: least.
+STEP, REACH = 0.01, 0.45
 #: Width of the band in which the outline is cut again, to both sides, in pixels of the first cut.
 BAND = 1.0
 #: Pixels of context that a boundary map is given round a box.
@@ -61,6 +61,8 @@ class Settings:
         side: a box with a longer side is worked on at this size,
         fine_side: and its outline is then cut once more, in a band, at this size. 0 leaves that out.
         exact: use `exact_min_cut` instead of `min_cut` at `side`.
+        cut_off: how much of the log odds by contrasts on the way from outside (`apart`) the cuts go by; one
+            of the two starts goes by all of them.
         loose: how far every side of a box lies outside its object, in widths and heights of the object. The
             box is brought in by as much first. None: 0, .05, .1 or .2, judged by the masks of each picture,
             which costs a little in tight boxes; `grabcut.looseness` estimates it better, from many pictures.
@@ -77,10 +79,16 @@ class Settings:
     side: int = 64
     fine_side: int = 256
     exact: bool = False
+    cut_off: float = 0.5
     loose: float | None = 0.0
 
     def __post_init__(self) -> None:
-        for name, max_ in (("strength", math.inf), ("margin", math.inf), ("min_fill", 1.0)):
+        for name, max_ in (
+            ("strength", math.inf),
+            ("margin", math.inf),
+            ("min_fill", 1.0),
+            ("cut_off", math.inf),
+        ):
             number(name, getattr(self, name), 0, max_)
         if self.loose is not None:
             number("loose", self.loose, 0)
@@ -298,7 +306,7 @@ def separate(tasks: list[Task], settings: Settings, device: torch.device) -> Sep
     sample = pixels.gather(1, picked[..., None].expand(-1, -1, 3))
     # More than all pairs of a pixel cost together: no cut can gain by calling a pixel of the rim object.
     forbidden = pairwise.sum(1).amax((1, 2), keepdim=True) * 2 + 1
-    prior = odds + LIKELY * apart
+    prior = odds + settings.cut_off * apart
     # Two starts, one after the other in the batch: the object is the whole box, as in the paper, or what
     # place and contrasts make likely. Each finds its own colours, and the last cut goes by the mean of both.
     belongs = (inside * torch.stack([torch.ones_like(odds), (odds + apart).sigmoid()])).flatten(0, 1)

@@ -161,8 +161,8 @@ def grabcut_images(
         boxes: as many arrays ``(N, 4)``, in pixels, half open.
         edges: as many boundary maps or functions, as in `grabcut`, or None.
         device: where to compute; another one, with a warning, where it is not there.
-        options: strength, margin, components, rounds, min_fill, side, fine_side, exact and loose, as
-            `Settings` of `pixels._boxcut` explains them.
+        options: strength, margin, components, rounds, min_fill, side, fine_side, exact, cut_off and
+            loose, as `Settings` of `pixels._boxcut` explains them.
 
     Returns:
         One `GrabCuts` an image.
@@ -216,8 +216,8 @@ def grabcut_votes(
             widths and heights of the box.
         seed: of the changes.
         device: as in `grabcut_images`.
-        options: as in `grabcut_images`; two rounds a run by default. Votes are counted at ``side`` and
-            enlarged.
+        options: as in `grabcut_images`; two rounds a run and a ``cut_off`` of 0 by default. Votes are counted
+            at ``side`` and enlarged.
 
     Returns:
         ``float32 (N, H, W)``: share of the votes, 0 outside each box. NaN where no run said anything (the
@@ -228,7 +228,7 @@ def grabcut_votes(
         ValueError: as `grabcut`.
     """
     size = checked_image(image).shape[:2]
-    options.setdefault("rounds", 2)
+    options = {"rounds": 2, "cut_off": 0.0} | options  # contrasts on the way would make all runs alike
     settings = Settings(**options)
     runs = whole("runs", runs, 1)
     jitter = number("jitter", jitter, 0)
