@@ -28,7 +28,7 @@ from ..pixels.grabcut import grabcut_images, grabcut_plus_inner
 from ..pixels.proposals import proposal_labels, proposals
 from .data import BoxAnnotations
 from .features import compute_key
-from .refine import filled_labels, keep_boxes_filled
+from .refine import filled_labels, ignore_doubted
 from .tricks import TRICKS, Trick
 
 #: Part of every cache's key; a change of what is computed gets a new number.
@@ -117,7 +117,7 @@ RECIPES: dict[str, Recipe] = {
     "grabcut_plus_inner": Recipe(_grabcut_plus_inner, 1, TRICKS, "GrabCut+^i"),
     "mcg": Recipe(_mcg, 1, TRICKS, "MCG"),
     "mcg_and_grabcut_plus": Recipe(None, 1, TRICKS, "M∩G+"),
-    "filled": Recipe(None, 3, (keep_boxes_filled,), "filled boxes", folds=4, looks=True),
+    "filled": Recipe(None, 2, (ignore_doubted,), "filled boxes", folds=4, looks=True),
     "full": Recipe(None, 1, (), "full supervision"),
 }
 

@@ -1,4 +1,4 @@
-"""Labels between two rounds from three witnesses: the first labels, a student, and how full a box is."""
+"""Labels from several witnesses: GrabCut, a head that sees boxes from near, how full a box is, a student."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from ..pixels.grabcut import grabcut_boxes, grabcut_votes
 from .box_masks import ANSWER, train_box_masks
 from .close_ups import CloseUpHead, close_ups
 from .data import BoxAnnotations
-from .tricks import View, boxes_in_front
+from .tricks import View, allowed_classes, boxes_in_front
 
 #: Log-odds are kept within this: beyond it a probability is 0 or 1.
 LIMIT = 30.0
+#: Probability below which `ignore_doubted` ignores a label: odds of 1 : e.
+DOUBT = 0.27
 #: Halvings of the interval in which the shift lies: enough for float32.
 HALVINGS = 40
 
@@ -82,64 +84,52 @@ def filled_posterior(
     return expit(evidence + (low + high) / 2)
 
 
-def keep_boxes_filled(
-    labels: NDArray[np.uint8],
-    view: View,
-    *,
-    certain: float = 0.9,
-    trust: float = 1.0,
-    least: float = 0.7,
-) -> NDArray[np.uint8]:
-    """Each box keeps the share that its first labels fill; which pixels these are, the student helps to say.
+def ignore_doubted(labels: NDArray[np.uint8], view: View, *, least: float = DOUBT) -> NDArray[np.uint8]:
+    """First labels without those, in boxes, that the student finds improbable: they are ignored.
 
-    The prior comes from the first labels: `certain` where they name the box's class, one half where they
-    ignore, ``1 - certain`` elsewhere. The evidence is what the student says of "any object" against
-    background: the box already knows the class. `filled_posterior` joins the two, box by box, over the part
-    that no smaller box hides; then the boxes are painted, smaller ones in front. The student should not have
-    learned from this picture (`Recipe.folds`), else it repeats its labels.
+    The student need not be better than the first labels, only wrong elsewhere: what it learned of all
+    pictures together tells legs from the grass between them where the colours of one picture do not. It may
+    choose between background and the classes that have a box at a pixel. It should not have learned from this
+    picture (`Recipe.folds`), else it repeats its labels. Nothing gets another label: students learn the
+    background where it is sure, and the objects where both agree.
 
     Args:
         labels: the student's own, which are not looked at.
         view: of the picture.
-        certain: probability that a first label is right, between one half and 1.
-        trust: what the student's log-odds are multiplied by, at least 0.
-        least: probability from which on a pixel is labelled; the others are ignored.
+        least: probability below which a first label is ignored, 0 to 1.
 
     Returns:
         uint8 ``(H, W)``.
 
     Raises:
-        ValueError: numbers out of range.
+        ValueError: a number out of range.
+
+    Example:
+        >>> probabilities = np.float32([[[0.1, 0.1, 0.9]], [[0.2, 0.2, 0.05]], [[0.7, 0.7, 0.05]]])
+        >>> first = np.uint8([[0, 1, 1]])  # two pixels of class 1 in a box, and class 2 has none
+        >>> image, boxes = np.zeros((1, 3, 3), np.uint8), np.array([[1, 0, 3, 1]])
+        >>> view = View(image, boxes, np.array([1]), first, probabilities)
+        >>> ignore_doubted(first, view).tolist()
+        [[0, 1, 255]]
     """
-    number("certain", certain, 0.5, 1, open_=True)
-    number("trust", trust, 0)
-    floor = np.finfo(np.float32).tiny
-    background = view.probabilities[BACKGROUND].astype(np.float64)
-    objects = np.delete(view.probabilities, BACKGROUND, 0).sum(0, dtype=np.float64)
-    odds = trust * (np.log(objects + floor) - np.log(background + floor))
-    owner = view.owner
-    joined = []
-    for k, (box, c) in enumerate(zip(view.boxes, view.classes, strict=True)):
-        where = window(box)
-        mine = view.first[where]
-        prior = np.where(mine == c, certain, np.where(mine == IGNORE, 0.5, 1 - certain))
-        joined.append(_joined(prior, odds[where], owner[where] == k + 1))
-    return paint_shares(joined, view.boxes, view.classes, labels.shape, least)
+    number("least", least, 0, 1)
+    shares = np.where(allowed_classes(view), view.probabilities, 0)
+    shares /= np.maximum(shares.sum(0), np.finfo(np.float32).tiny)
+    known = view.first != IGNORE
+    (share,) = np.take_along_axis(shares, np.where(known, view.first, BACKGROUND)[None].astype(int), 0)
+    return np.where(view.inside & known & (share < least), IGNORE, view.first).astype(np.uint8)
 
 
-def _joined(
-    prior: NDArray, log_odds: NDArray, visible: NDArray[np.bool_], share: float = 0.0
-) -> NDArray[np.float64]:
+def _joined(prior: NDArray, log_odds: NDArray, visible: NDArray[np.bool_]) -> NDArray[np.float64]:
     """`filled_posterior` over what no smaller box hides; over all of a box that is hidden, or empty.
 
-    The box is as full as the prior says, or by `share` of the way to what the evidence alone says.
+    The box is as full as half way, in log-odds, between what the prior and the evidence alone say.
     """
     if prior.size == 0:
         return np.zeros(prior.shape)
     counts = visible if visible.any() else np.ones(prior.shape, bool)
     ends = [np.clip(shares[counts].mean(), 0.02, 0.98) for shares in (prior, expit(log_odds))]
-    full = expit(np.average(logit(ends), weights=(1 - share, share))) if share else None
-    return filled_posterior(prior, log_odds, counts, full)
+    return filled_posterior(prior, log_odds, counts, float(expit(np.mean(logit(ends)))))
 
 
 def paint_shares(
@@ -224,7 +214,7 @@ def filled_labels(
     for (boxes, classes), prior, answer, size in zip(places, priors, answers, annotations.sizes, strict=True):
         owner = boxes_in_front(boxes, classes, size)
         joined = [
-            _joined(p, a, owner[window(box)] == k + 1, share=0.5)
+            _joined(p, a, owner[window(box)] == k + 1)
             for k, (box, p, a) in enumerate(zip(boxes, prior, answer, strict=True))
         ]
         yield paint_shares(joined, boxes, classes, size, least)

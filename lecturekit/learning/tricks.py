@@ -63,6 +63,19 @@ def boxes_in_front(
 Trick = Callable[[NDArray[np.uint8], View], NDArray[np.uint8]]
 
 
+def allowed_classes(view: View) -> NDArray[np.bool_]:
+    """Background everywhere, and each class in its boxes: bool ``(K, H, W)``.
+
+    Args:
+        view: of the picture.
+    """
+    allowed = np.zeros(view.probabilities.shape, bool)
+    allowed[BACKGROUND] = True
+    for box, c in zip(view.boxes, view.classes, strict=True):
+        allowed[(c, *window(box))] = True
+    return allowed
+
+
 def drop_wrong_class(labels: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
     """In a box, only background and the classes of the boxes there.
 
@@ -70,10 +83,7 @@ def drop_wrong_class(labels: NDArray[np.uint8], view: View) -> NDArray[np.uint8]
     unlikely to have a very different class." A pixel of a class that has no box there gets, of those that
     have one and background, the most probable class.
     """
-    allowed = np.zeros(view.probabilities.shape, bool)
-    allowed[BACKGROUND] = True
-    for k in paint_order(view.boxes, view.classes):
-        allowed[(view.classes[k], *window(view.boxes[k]))] = True
+    allowed = allowed_classes(view)
     second = np.where(allowed, view.probabilities, -1).argmax(0).astype(np.uint8)
     known = labels < len(allowed)
     rows, columns = np.indices(labels.shape)

@@ -1,4 +1,4 @@
-"""Boxes stay as full as their first labels say: closed forms, the constraint, and who learns from whom."""
+"""Labels from several witnesses: closed forms, the constraint on a box's share, and who learns from whom."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ from lecturekit.learning import refine
 from lecturekit.learning.bootstrap import bootstrap
 from lecturekit.learning.data import BoxAnnotations, scenes_data
 from lecturekit.learning.recipes import RECIPES
-from lecturekit.learning.refine import filled_labels, filled_posterior, keep_boxes_filled
+from lecturekit.learning.refine import filled_labels, filled_posterior, ignore_doubted
 from lecturekit.learning.tricks import View, boxes_in_front
 from lecturekit.metrics import label_quality
 from lecturekit.pixels.edges import boundary_map
@@ -73,9 +73,8 @@ def test_a_box_can_be_as_full_as_is_asked():
 def test_half_way_to_the_evidence_is_half_way_in_log_odds():
     """Prior one fifth everywhere, evidence four fifths everywhere: one half."""
     prior, everywhere = np.full((4, 4), 0.2), np.ones((4, 4), bool)
-    q = refine._joined(prior, np.full((4, 4), odds(0.8)), everywhere, share=0.5)
+    q = refine._joined(prior, np.full((4, 4), odds(0.8)), everywhere)
     np.testing.assert_allclose(q, 0.5, atol=1e-6)
-    np.testing.assert_allclose(refine._joined(prior, np.full((4, 4), odds(0.8)), everywhere), 0.2, atol=1e-6)
 
 
 def test_strong_evidence_puts_the_share_where_it_points():
@@ -115,45 +114,55 @@ def test_what_is_no_posterior_is_refused(prior, evidence, counts, named):
 # ------------------------------------------------------------------------------------------------------ trick
 
 
-def test_the_student_moves_the_object_within_its_box():
-    """First labels fill half of the box, on the wrong side; a student that is sure moves them across."""
-    first = [[0, 2, 2, 0, 0, 0]]
-    background = [[0.5, 0.999, 0.999, 0.001, 0.001, 0.5]]
-    seen = view([(1, 0, 5, 1)], [2], first, background)
-    assert keep_boxes_filled(seen.first, seen, trust=1).tolist() == [[0, 0, 0, 2, 2, 0]]
-    assert keep_boxes_filled(seen.first, seen, trust=0).tolist() == first
-    # log-odds that only answer the prior's leave it undecided
-    assert keep_boxes_filled(seen.first, seen, certain=0.999, least=0.9).tolist() == [[0, *[255] * 4, 0]]
+def test_first_labels_that_the_student_finds_improbable_are_ignored():
+    """One box: its object, its background, what is beside it, and what has no label already."""
+    first = [[0, 1, 1, 0, 0, 255]]
+    background = [[0.1, 0.72, 0.74, 0.26, 0.28, 0.0]]
+    # class 2 has no box here: background and class 1 share what is there, as 2 : 1 of (1 - b) / 2
+    share = np.array(background) / (np.array(background) + (1 - np.array(background)) / 2)
+    own = np.where(np.array(first) == 1, 1 - share, share)[0]
+    assert np.flatnonzero(own[1:5] < 0.27).tolist() == [0, 1]
+    seen = view([(1, 0, 6, 1)], [1], first, background)
+    assert ignore_doubted(seen.first, seen).tolist() == [[0, 255, 255, 0, 0, 255]]
+    assert ignore_doubted(seen.first, seen, least=0.42).tolist() == [[0, 255, 255, 255, 0, 255]]
+    assert ignore_doubted(seen.first, seen, least=0).tolist() == first
+    assert ignore_doubted(seen.first, seen, least=1).tolist() == [[0, *[255] * 5]]
 
 
-def test_a_student_that_says_background_everywhere_takes_nothing_away():
-    first = [[0, 1, 1, 1, 0], [0, 1, 1, 1, 0]]
-    seen = view([(0, 0, 5, 2)], [1], first, np.full((2, 5), 0.99))
-    np.testing.assert_array_equal(keep_boxes_filled(seen.first, seen), first)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_nothing_gets_another_label_and_more_doubt_ignores_more(seed, least):
+    """By the definition, pixel by pixel; outside every box nothing happens."""
+    rng = np.random.default_rng(seed)
+    boxes = np.array([(0, 0, 4, 3), (2, 1, 6, 4)])
+    first = rng.choice(np.uint8([0, 1, 2, 255]), (5, 7))
+    probabilities = rng.dirichlet([1, 1, 1], (5, 7)).astype(np.float32).transpose(2, 0, 1)
+    seen = View(np.zeros((5, 7, 3), np.uint8), boxes, np.array([1, 2]), first, probabilities)
+    answer = ignore_doubted(first, seen, least=least)
+    for y, x in np.ndindex(first.shape):
+        here = [c for (x0, y0, x1, y1), c in zip(boxes, (1, 2), strict=True) if x0 <= x < x1 and y0 <= y < y1]
+        known = here and first[y, x] != 255
+        possible = probabilities[[0, *here], y, x].sum()
+        own = probabilities[first[y, x], y, x] / possible if known and first[y, x] in [0, *here] else 0.0
+        if known and abs(own - least) > 1e-6:
+            assert answer[y, x] == (255 if own < least else first[y, x])
+        elif not known:
+            assert answer[y, x] == first[y, x]
+    stricter = ignore_doubted(first, seen, least=min(1, least + 0.2))
+    assert (stricter[answer == 255] == 255).all()
 
 
-def test_the_smaller_box_is_in_front_and_outside_is_background():
-    first = np.ones((4, 6), np.uint8)
-    first[1:3, 1:3], first[:, 5] = 2, 0
-    for order in ([0, 1], [1, 0]):
-        boxes, classes = np.array([(0, 0, 5, 4), (1, 1, 3, 3)])[order], np.array([1, 2])[order]
-        seen = view(boxes, classes, first, np.full((4, 6), 0.5))
-        np.testing.assert_array_equal(keep_boxes_filled(first, seen), first)
+def test_no_box_and_boxes_without_a_pixel_do_no_harm():
+    first = np.full((3, 3), 1, np.uint8)
+    for boxes, classes in ((np.zeros((0, 4)), []), ([(2, 2, 2, 2)], [1])):
+        seen = view(boxes, classes, first, np.full((3, 3), 0.9))
+        np.testing.assert_array_equal(ignore_doubted(first, seen), first)
 
 
-def test_a_box_that_is_hidden_or_empty_does_no_harm():
-    first = np.full((3, 3), 255, np.uint8)
-    seen = view([(0, 0, 3, 3), (0, 0, 3, 3), (2, 2, 2, 2)], [1, 2, 1], first, np.full((3, 3), 0.5))
-    assert keep_boxes_filled(first, seen).tolist() == [[255] * 3] * 3
-    none = view(np.zeros((0, 4)), [], first, np.full((3, 3), 0.1))
-    assert not keep_boxes_filled(first, none).any()
-
-
-@pytest.mark.parametrize("wrong", [{"certain": 0.5}, {"certain": 1}, {"trust": -1}, {"least": 1.5}])
-def test_numbers_out_of_range_are_named(wrong):
+@pytest.mark.parametrize("least", [-0.1, 1.5, np.nan])
+def test_numbers_out_of_range_are_named(least):
     seen = view([(0, 0, 1, 1)], [1], [[0]], [[0.5]])
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        keep_boxes_filled(seen.first, seen, **wrong)
+    with pytest.raises(ValueError, match="least"):
+        ignore_doubted(seen.first, seen, least=least)
 
 
 # ----------------------------------------------------------------------------------------------- first labels
@@ -232,7 +241,7 @@ def test_the_recipe_runs_on_scenes_and_gives_the_same_again(monkeypatch, tmp_pat
     data = scenes_data(8, 3, size=48)
     options = {"side": 96, "epochs": 3, "device": "cpu", "cache": False}
     runs = [bootstrap(data, "filled", **options) for _ in range(2)]
-    assert len(runs[0]) == RECIPES["filled"].rounds == 3
+    assert len(runs[0]) == RECIPES["filled"].rounds == 2
     assert [r.fingerprint for r in runs[0].rounds] == [r.fingerprint for r in runs[1].rounds]
     for labels, boxes, classes in zip(
         runs[0][-1].train_labels, data.train.boxes, data.train.classes, strict=False
