@@ -82,7 +82,7 @@ def run(
     Args:
         data: the folder, with the lists train and val.
         seeds: how many students a recipe and round.
-        rounds: of the recipes that have more than one.
+        rounds: at most; no recipe has more than its own.
         quick: 60 training and 40 validation pictures, one seed, two rounds: a look, not a measurement.
         crf_at_test: refine every student's answers with a CRF, as the paper does.
         finetune: the students are whole networks, in place of a head on frozen features; wants a GPU.
@@ -101,7 +101,7 @@ def run(
     # full supervision first: the others are its shares
     for name in tqdm(sorted(names, key="full".__ne__), desc="recipes"):
         recipe = name.removesuffix("_hed")
-        count = rounds if RECIPES[recipe].rounds > 1 else 1
+        count = min(rounds, RECIPES[recipe].rounds)
         own: dict[str, Any] = options | {"boundaries": "own" if name == recipe else "hed", "progress": True}
         runs[name] = [bootstrap(pictures, recipe, count, seed, **own) for seed in range(seeds)]
         rows = [row(name, runs[name], runs.get("full")) for name in names if name in runs]
