@@ -69,7 +69,7 @@ KINDS: dict[str, Kind] = {
     "grabcut": Kind("boxes, GrabCut", "box_extreme", ("02", "07")),
     "grabcut_plus": Kind("boxes, GrabCut+", "box_extreme", ("07", "08")),
     "grabcut_plus_inner": Kind("boxes, votes of GrabCut+ⁱ", "box_extreme", ("07", "08")),
-    "looks": Kind("boxes, filled by features, two rounds", "box_extreme", ("08",)),
+    "looks": Kind("boxes, filled by features", "box_extreme", ("08",)),
     "mcg_and_grabcut_plus": Kind("boxes, M∩G+", "box_extreme", ("07", "08")),
     "full": Kind("outlines", "outline", ("01", "02", "08")),
 }

@@ -208,7 +208,7 @@ TAUGHT: dict[str, Taught] = {
     "grabcut": _by_recipe("grabcut", 1),
     "grabcut_plus": _by_recipe("grabcut_plus", 1),
     "grabcut_plus_inner": _by_recipe("grabcut_plus_inner", 1),
-    "looks": _by_recipe("filled", 2),
+    "looks": _by_recipe("filled", 1),
     "mcg_and_grabcut_plus": _by_recipe("mcg_and_grabcut_plus", 1),
     "full": _by_recipe("full", 1),
 }
