@@ -124,17 +124,17 @@ def hed_weights() -> bool:
 
 
 def title(name: str) -> str:
-    """Of a row: the recipe's, and whose boundaries it looked at.
+    """Of a row: the recipe's, and whether it looked at HED's boundaries in place of ours.
 
     Args:
         name: a key of `RECIPES`, with ``_hed`` at its end where the boundaries are HED's.
 
     Example:
         >>> title("grabcut_plus_hed")
-        "GrabCut+ with HED's boundaries"
+        'GrabCut+ (HED)'
     """
     recipe = name.removesuffix("_hed")
-    return RECIPES[recipe].title + ("" if recipe == name else " with HED's boundaries")
+    return RECIPES[recipe].title + ("" if recipe == name else " (HED)")
 
 
 def row(recipe: str, runs: Sequence[History], full: Sequence[History] | None) -> Row:
