@@ -315,4 +315,5 @@ def bench(
     options = {option: value for option, value in given.items() if value is not None}
     if unknown := [option for option in options if option not in inspect.signature(run).parameters]:
         raise typer.BadParameter(f"the benchmark {name!r} has no option --{unknown[0]}")
-    typer.echo(run(**options))
+    with _refused(FileNotFoundError):
+        typer.echo(run(**options))

@@ -37,6 +37,13 @@ def test_bench_lists_what_there_is_when_it_does_not_know_the_name():
     assert "evidence" in result.output
 
 
+def test_bench_names_a_folder_that_is_missing_in_a_line(tmp_path):
+    result = run.invoke(cli.app, ["bench", "boxes", "--data", str(tmp_path / "nowhere")])
+    assert result.exit_code == 2
+    assert "VOC" in result.output
+    assert "Traceback" not in result.output
+
+
 def test_bench_refuses_an_option_that_a_benchmark_does_not_have(monkeypatch):
     monkeypatch.setattr(evidence, "run", lambda data=None: "a table")
     result = run.invoke(cli.app, ["bench", "evidence", "--seeds", "2"])
@@ -69,4 +76,4 @@ def test_site_says_where_it_is_what_is_missing_and_what_is_wrong(monkeypatch, tm
 def test_labels_says_what_is_missing(tmp_path):
     result = run.invoke(cli.app, ["labels", "naive", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
     assert result.exit_code == 2
-    assert "no VOC folder" in result.output
+    assert "VOC" in result.output
